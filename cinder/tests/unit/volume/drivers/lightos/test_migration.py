@@ -1,0 +1,86 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""What becomes of the names of volumes that Cinder migrated."""
+
+import ddt
+
+from cinder.tests.unit.volume.drivers.lightos import base
+
+
+@ddt.ddt
+class UpdateMigratedVolumeTestCase(base.LightOSTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.source = self.make_volume()
+        self.target = self.make_volume(create=True)
+        self.there = self.server.volume(self.target.name)
+        self.server.requests.clear()
+
+    def update(self) -> dict:
+        return self.driver.update_migrated_volume(
+            self.context, self.source, self.target, 'available')
+
+    def test_d4_takes_the_name_of_a_source_elsewhere(self) -> None:
+        self.assertEqual({'_name_id': None}, self.update())
+        self.assertEqual('volume-' + self.source.id, self.there.name)
+
+    def test_d4_keeps_its_name_while_the_source_is_on_this_cluster(
+            self) -> None:
+        self.record(self.source, self.driver.create_volume(self.source))
+        self.assertEqual({'_name_id': self.target.id}, self.update())
+        self.assertEqual('volume-' + self.target.id, self.there.name)
+
+    @ddt.data('recorded', 'type')
+    def test_d4_keeps_its_name_if_the_source_is_in_another_project(
+            self, how) -> None:
+        self.server.projects['goose'] = ''
+        if how == 'recorded':
+            uuid = '11111111-2222-4333-8444-555555555555'
+            self.record(self.source, {'provider_id': 'goose ' + uuid})
+        else:
+            goose = self.make_type(lightos__project_name='goose')
+            self.record(self.source, {'volume_type_id': goose.id})
+            self.source.refresh()
+        self.server.add_volume('volume-' + self.source.id, project='goose')
+        self.assertEqual({'_name_id': self.target.id}, self.update())
+
+    @ddt.data({'status': 403, 'code': 7}, {'status': 400, 'code': 3},
+              {'status': 500, 'code': 13})
+    def test_d4_name_that_cannot_be_looked_for_is_not_taken(
+            self, trouble) -> None:
+        self.server.fault('ListVolumes', times=None, **trouble)
+        self.assertEqual({'_name_id': self.target.id}, self.update())
+        self.assertEqual('volume-' + self.target.id, self.there.name)
+
+    @ddt.data({'status': 403, 'code': 7}, {'status': 501, 'code': 12})
+    def test_d4_rename_that_is_refused_is_no_error(self, trouble) -> None:
+        self.server.fault('UpdateVolume', times=None, **trouble)
+        self.assertEqual({'_name_id': self.target.id}, self.update())
+
+    def test_d4_lost_reply_of_the_rename_is_looked_up(self) -> None:
+        self.server.fault('UpdateVolume', lose_reply=True)
+        self.assertEqual({'_name_id': None}, self.update())
+        self.assertEqual('volume-' + self.source.id, self.there.name)
+
+    def test_d4_husk_of_the_name_is_no_hindrance(self) -> None:
+        self.server.add_volume('volume-' + self.source.id, state='Failed')
+        self.assertEqual({'_name_id': None}, self.update())
+
+    def test_d4_never_returns_provider_id(self) -> None:
+        self.assertEqual({'_name_id'}, self.update().keys())
+
+    def test_d4_renamed_volume_is_found_by_its_new_record(self) -> None:
+        self.update()
+        self.record(self.source, {'provider_id': self.target.provider_id})
+        self.driver.delete_volume(self.source)
+        self.assertIsNone(self.server.volume('volume-' + self.source.id))

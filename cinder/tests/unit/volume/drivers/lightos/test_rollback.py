@@ -1,0 +1,124 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""Reverting a volume to a snapshot."""
+
+import ddt
+
+from cinder import exception as cinder_exception
+from cinder.tests.unit.volume.drivers.lightos import base
+from cinder.volume.drivers.lightos import exception
+
+
+@ddt.ddt
+class RevertTestCase(base.LightOSTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.volume = self.make_volume(create=True)
+        self.there = self.server.volume(self.volume.name)
+        self.there.data = 'old'
+        self.snapshot = self.make_snapshot(self.volume, create=True)
+        self.there.data = 'new'
+        self.server.requests.clear()
+
+    def revert(self) -> None:
+        self.driver.revert_to_snapshot(self.context, self.volume,
+                                       self.snapshot)
+
+    def test_v8_data_is_that_of_the_snapshot(self) -> None:
+        self.revert()
+        self.assertEqual('old', self.there.data)
+        self.assertEqual(1, self.server.operations().count('RollbackVolume'))
+
+    def test_v8_returns_when_it_is_done(self) -> None:
+        self.server.work_time['RollbackVolume'] = 5
+        before = self.clock.monotonic()
+        self.revert()
+        self.assertGreaterEqual(self.clock.monotonic() - before, 5)
+        self.assertEqual('Available', self.there.state)
+
+    def test_v8_snapshot_of_another_size_is_refused_before_any_change(
+            self) -> None:
+        self.driver.extend_volume(self.volume, 2)
+        self.server.requests.clear()
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, self.volume.id, self.snapshot.id,
+                          str(2 * 1024 ** 3), str(1024 ** 3))
+        self.assertEqual({'GET'}, {request.method
+                                   for request in self.server.requests})
+
+    @ddt.data({'name': 'renamed'}, {'acl': ('ALLOW_ANY',)},
+              {'ip_acl': ('ALLOW_ANY',)}, {'acl': ('nqn.other',)})
+    def test_v8_what_was_put_back_too_is_made_as_it_was(self, old) -> None:
+        self.driver.initialize_connection(self.volume, self.host_connector())
+        was = (self.there.name, self.there.acl, self.there.ip_acl)
+
+        def put_back(_request) -> None:
+            for name, value in old.items():
+                setattr(self.there, name, value)
+
+        self.server.fault('RollbackVolume', after=put_back)
+        self.revert()
+        self.assertEqual(was, (self.there.name, self.there.acl,
+                               self.there.ip_acl))
+
+    def test_v8_size_that_was_put_back_is_made_as_it_was(self) -> None:
+        self.server.fault('RollbackVolume', after=lambda _request: setattr(
+            self.there, 'size', 512 * 1024 ** 2))
+        self.revert()
+        self.assertEqual(1024 ** 3, self.there.size)
+
+    @ddt.data({'lose_reply': True}, {'lose_request': True},
+              {'status': 503, 'code': 14}, {'status': 412})
+    def test_v8_it_is_done_in_spite_of_passing_trouble(self, trouble) -> None:
+        self.server.fault('RollbackVolume', **trouble)
+        self.revert()
+        self.assertEqual('old', self.there.data)
+
+    @ddt.data((400, 3), (403, 7), (501, 12))
+    @ddt.unpack
+    def test_v8_refused_is_an_error_that_makes_cinder_copy_nothing(
+            self, status, code) -> None:
+        self.server.fault('RollbackVolume', status=status, code=code,
+                          message='not here')
+        error = self.assertRaises(exception.LightOSRefused, self.revert)
+        self.assertNotIsInstance(error, (NotImplementedError, AttributeError))
+        self.assert_tells(error, self.volume.id, self.there.uuid, 'not here',
+                          str(status))
+
+    def test_v8_volume_that_is_gone_is_an_error(self) -> None:
+        self.driver.delete_volume(self.volume)
+        self.assertRaises(cinder_exception.VolumeNotFound, self.revert)
+
+    def test_v8_snapshot_that_is_gone_is_an_error(self) -> None:
+        self.driver.delete_snapshot(self.snapshot)
+        self.assertRaises(cinder_exception.SnapshotNotFound, self.revert)
+        self.assertEqual('new', self.there.data)
+
+    def test_v8_needs_no_temporary_snapshot(self) -> None:
+        self.assertFalse(self.driver.snapshot_revert_use_temp_snapshot())
+
+    def test_o5_rollback_carries_the_etag_that_was_read(self) -> None:
+        etag = self.there.etag
+        self.revert()
+        (sent,) = [request for request in self.server.requests
+                   if request.operation == 'RollbackVolume']
+        self.assertEqual(etag, sent.headers['If-Match'])
+
+    def test_o2_volume_of_another_record_is_not_rolled_back(self) -> None:
+        other = self.make_volume(create=True)
+        self.record(self.volume, {'provider_id': other.provider_id})
+        self.revert()
+        self.assertEqual('old', self.there.data)
+        self.assertNotIn(self.server.volume(other.name).uuid, [
+            request.path.split('/')[-2] for request in self.server.requests
+            if request.operation == 'RollbackVolume'])

@@ -1,0 +1,92 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a volume type asks of LightOS."""
+
+import ddt
+
+from cinder import exception
+from cinder.tests.unit.volume.drivers.lightos import base
+from cinder.volume.drivers.lightos import specs
+
+
+@ddt.ddt
+class SpecsTestCase(base.LightOSTestCase):
+
+    def read(self, **extra_specs: str) -> specs.VolumeSpecs:
+        return specs.of_volume(self.make_volume(self.make_type(
+            **extra_specs)), self.driver.configuration)
+
+    def refusal(self, **extra_specs: str) -> exception.InvalidVolumeType:
+        return self.assertRaises(exception.InvalidVolumeType, self.read,
+                                 **extra_specs)
+
+    def test_d1_type_that_asks_for_nothing_gets_the_defaults(self):
+        self.assertEqual(specs.VolumeSpecs('default', 3, False, None),
+                         self.read())
+
+    def test_d1_options_are_the_defaults(self):
+        self.configure(lightos_default_num_replicas=2,
+                       lightos_default_compression_enabled=True)
+        self.assertEqual(specs.VolumeSpecs('default', 2, True, None),
+                         self.read())
+
+    def test_v1_volume_without_a_type_gets_the_defaults(self):
+        volume = self.make_volume()
+        volume.volume_type_id = None
+        self.assertEqual(
+            specs.VolumeSpecs('default', 3, False, None),
+            specs.of_volume(volume, self.driver.configuration))
+
+    def test_d1_type_goes_before_the_options(self):
+        self.configure(lightos_default_num_replicas=2,
+                       lightos_default_compression_enabled=True)
+        self.assertEqual(
+            specs.VolumeSpecs('blue', 1, False, 'gold'),
+            self.read(lightos__num_replicas='1', compression='<is> False',
+                      lightos__project_name='blue',
+                      lightos__qos_policy='gold'))
+
+    @ddt.data('1', '2', '3', ' 3 ')
+    def test_d1_replicas(self, asked):
+        self.assertEqual(int(asked),
+                         self.read(lightos__num_replicas=asked).replicas)
+
+    @ddt.data('0', '4', '-1', 'three', '', '1.5')
+    def test_d1_replicas_that_lightos_has_not(self, asked):
+        error = self.refusal(lightos__num_replicas=asked)
+        self.assert_tells(error, 'lightos:num_replicas', repr(asked))
+
+    @ddt.data(('<is> True', True), ('<is>True', True), ('True', True),
+              ('true', True), ('<is> False', False), ('false', False))
+    @ddt.unpack
+    def test_d1_compression(self, asked, compression):
+        self.configure(lightos_default_compression_enabled=not compression)
+        self.assertIs(compression, self.read(compression=asked).compression)
+
+    @ddt.data('perhaps', '', '<is> ')
+    def test_d1_compression_that_is_no_switch(self, asked):
+        error = self.refusal(compression=asked)
+        self.assert_tells(error, 'compression', repr(asked))
+
+    @ddt.data('../x', 'a b', 'x' * 254, '', '.', '..', 'a/b', 'ä', 'a\n')
+    def test_o6_project_that_is_no_name(self, project):
+        error = self.refusal(lightos__project_name=project)
+        self.assert_tells(error, 'lightos:project_name', repr(project))
+
+    @ddt.data('a', 'x' * 253, 'A-b_c.9', '...')
+    def test_o6_project_that_is_a_name(self, project):
+        self.assertEqual(project, self.read(
+            lightos__project_name=project).project)
+
+    def test_d1_empty_qos_policy_is_none(self):
+        self.assertIsNone(self.read(lightos__qos_policy='').qos_policy)

@@ -1,0 +1,265 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""Letting hosts in to a volume and shutting them out again.
+
+Who else uses a volume stands in Cinder's database, who may reach it in the
+access lists of the cluster; here the one is made to follow the other.
+"""
+
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional
+
+from oslo_log import log as logging
+
+from cinder import context
+from cinder import coordination
+from cinder import exception as cinder_exception
+from cinder.i18n import _
+from cinder import objects
+from cinder.objects import fields
+from cinder.objects.volume import Volume
+from cinder.volume.drivers.lightos import access
+from cinder.volume.drivers.lightos import changes
+from cinder.volume.drivers.lightos import exception
+from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import operation
+from cinder.volume.drivers.lightos import replies
+
+LOG = logging.getLogger(__name__)
+
+# The lock keeps an attach and a detach of one volume apart: a detach reads
+# from the database who else uses the volume and then writes the access lists
+# by what it read. (Two writers of the lists alone have the ETag.) It is taken
+# across all controllers and held for the round trips of one attach or detach,
+# at the most for as long as its caller waits.
+LOCK = 'lightos-%s'
+_LOCK_OF_VOLUME = 'lightos-{volume.id}'
+
+_ANOTHER = _('other attachments and detachments of the volume, which had to '
+             'end first')
+
+# The part of an attachment's time that is kept for taking it back.
+_UNDO_SHARE = 0.2
+
+
+class Policy(NamedTuple):
+    """How a backend uses IP access lists.
+
+    :param use_ipacl: whether it does
+    :param networks: those that choose which addresses of a host count
+    """
+
+    use_ipacl: bool
+    networks: tuple[access.Network, ...]
+
+
+class Attachments(NamedTuple):
+    """The hosts of a volume's attachments, one for each row.
+
+    :param hosts: those whose connector is known
+    :param unknown: how many attached rows have no connector stored, as the
+        calls before the attachments API leave them
+    """
+
+    hosts: tuple[access.Host, ...]
+    unknown: int
+
+    @classmethod
+    def of(cls, volume: Volume,
+           networks: Iterable[access.Network]) -> 'Attachments':
+        """Read the attachments of a volume afresh.
+
+        The volume object may carry attachments that were read before
+        another service changed them.
+        """
+        networks = tuple(networks)
+        rows = objects.VolumeAttachmentList.get_all_by_volume_id(
+            context.get_admin_context(), volume.id)
+        hosts = (access.host(row.connector, networks)
+                 for row in rows if row.connector)
+        return cls(
+            hosts=tuple(host for host in hosts if host.nqn),
+            unknown=sum(
+                not row.connector and
+                row.attach_status != fields.VolumeAttachStatus.RESERVED
+                for row in rows))
+
+    def rows_of(self, nqn: str) -> int:
+        """How many rows a host has."""
+        return sum(host.nqn == nqn for host in self.hosts)
+
+    def ips_beside(self, nqn: str) -> frozenset[str]:
+        """The addresses that the other hosts have."""
+        return frozenset(ip for host in self.hosts if host.nqn != nqn
+                         for ip in host.ips)
+
+
+def read_connector(connector: Mapping[str, Any],
+                   policy: Policy) -> access.Host:
+    """Read the connector of a host that is to be let in.
+
+    :raises: LightOSBadConnector when it cannot be
+    """
+    host = access.host(connector, policy.networks)
+    if not host.nqn:
+        raise _no_nqn(connector)
+    if not connector.get('found_dsc'):
+        raise exception.LightOSBadConnector(
+            host=connector.get('host'), missing='found_dsc', remedy=_(
+                'Install and start the LightOS discovery-client there.'))
+    if policy.use_ipacl and not host.ips:
+        raise exception.LightOSBadConnector(
+            host=connector.get('host'), missing='host_ips', remedy=_(
+                'It has no address that counts for an IP access list: check '
+                'its addresses and lightos_ipacl_networks, or disable '
+                'lightos_use_ipacl.'))
+    return host
+
+
+@coordination.synchronized(_LOCK_OF_VOLUME)
+def attach(op: operation.Operation, volume: Volume, host: access.Host,
+           policy: Policy) -> lookup.Found:
+    """Let a host in, beside those that are.
+
+    If it fails, the host is shut out again unless it was in before.
+
+    :raises: VolumeNotFound, InvalidConnectorException, LightOSRefused,
+        LightOSNotSeen, LightOSError
+    """
+    op.check_time(_ANOTHER)
+    added = False
+
+    def plan(found: replies.Volume) -> Optional[changes.Change]:
+        nonlocal added
+        if found.protection == 'NotAvailable':
+            raise op.failed(_('LightOS volume %s is NotAvailable: too many '
+                              'of its replicas are down') % found.uuid)
+        change = changes.access_change(found, access.admit(
+            lookup.lists_of(found), host, policy.use_ipacl))
+        if change is not None and host.nqn not in (found.acl or ()):
+            added = True
+        return change
+
+    try:
+        return changes.change(op.within(op.deadline.earlier(1 - _UNDO_SHARE)),
+                              identity.of_volume(volume), plan)
+    except cinder_exception.CinderException:
+        if added:
+            _take_back(op, volume, host)
+        raise
+
+
+@coordination.synchronized(_LOCK_OF_VOLUME)
+def detach(op: operation.Operation, volume: Volume,
+           connector: Optional[Mapping[str, Any]], force: bool,
+           own_nqn: Callable[[], Optional[str]], policy: Policy) -> None:
+    """Shut a host out, unless it has another use for the volume.
+
+    :param connector: that of the host; None means all hosts
+    :param force: whether Cinder detaches with force
+    :param own_nqn: tells the NQN of this controller
+    :raises: LightOSBadConnector, LightOSRefused, LightOSNotSeen,
+        LightOSError
+    """
+    op.check_time(_ANOTHER)
+    nqn = connector.get('nqn') if connector else None
+    try:
+        if connector is None:
+            _admit_only(op, volume, (), policy)
+        elif nqn:
+            if not _stays(volume, nqn, force, own_nqn, policy):
+                _expel(op, volume, access.host(connector, ()))
+        elif force:
+            _admit_only(op, volume, _hosts_of_all_rows(volume, policy),
+                        policy)
+        else:
+            raise _no_nqn(connector)
+    except cinder_exception.VolumeNotFound:
+        LOG.warning('Volume %s is not on the LightOS cluster; there is '
+                    'nothing to detach.', volume.id)
+
+
+def _stays(volume: Volume, nqn: str, force: bool,
+           own_nqn: Callable[[], Optional[str]], policy: Policy) -> bool:
+    """Whether a host has another use for a volume that it detaches.
+
+    The attachment that goes is still among the rows, unless it is Cinder
+    itself that was attached to copy the volume: that has no row, and it is
+    detached with force.
+    """
+    going = 0 if force and nqn == own_nqn() else 1
+    if Attachments.of(volume, policy.networks).rows_of(nqn) <= going:
+        return False
+    LOG.info('Host %(nqn)s keeps its access to volume %(id)s, to which it is '
+             'attached otherwise.', {'nqn': nqn, 'id': volume.id})
+    return True
+
+
+def _hosts_of_all_rows(volume: Volume,
+                       policy: Policy) -> tuple[access.Host, ...]:
+    rows = Attachments.of(volume, policy.networks)
+    if rows.unknown:
+        raise exception.LightOSError(reason=_(
+            'could not detach volume %(id)s from a host without an NQN: '
+            '%(count)d of its attachments have no connector stored, so that '
+            'the hosts that must keep their access are not known. Detach '
+            'those first') % {'id': volume.id, 'count': rows.unknown})
+    return rows.hosts
+
+
+def _expel(op: operation.Operation, volume: Volume,
+           host: access.Host) -> None:
+    nqn = host.nqn or ''
+    # All addresses of the others count here, even those that would not be
+    # let in today.
+    rows = Attachments.of(volume, ())
+    others_unknown = rows.unknown - (0 if rows.rows_of(nqn) else 1)
+    ips = (frozenset() if others_unknown > 0
+           else frozenset(host.ips) - rows.ips_beside(nqn))
+    _change_lists(op, volume, lambda lists: access.expel(lists, nqn, ips))
+
+
+def _admit_only(op: operation.Operation, volume: Volume,
+                hosts: tuple[access.Host, ...], policy: Policy) -> None:
+    _change_lists(op, volume, lambda lists: access.only(
+        lists, hosts, policy.use_ipacl))
+
+
+def _change_lists(op: operation.Operation, volume: Volume,
+                  decide: Callable[[access.Access], access.Access]) -> None:
+    found = changes.change(
+        op, identity.of_volume(volume),
+        lambda found: changes.access_change(
+            found, decide(lookup.lists_of(found))))
+    if access.ALLOW_ANY in (found.volume.acl or ()):
+        LOG.warning('The LightOS volume %(uuid)s of volume %(id)s lets in '
+                    'any host (ALLOW_ANY), which is left as it is: a '
+                    'detached host keeps its access.',
+                    {'uuid': found.volume.uuid, 'id': volume.id})
+
+
+def _take_back(op: operation.Operation, volume: Volume,
+               host: access.Host) -> None:
+    """Shut out a host that a failed attach may have let in."""
+    try:
+        _expel(op, volume, host)
+    except cinder_exception.CinderException as exc:
+        LOG.error('Host %(nqn)s could not be attached to volume %(id)s and '
+                  'may have been left with access to it: %(why)s',
+                  {'nqn': host.nqn, 'id': volume.id, 'why': exc})
+
+
+def _no_nqn(connector: Mapping[str, Any]) -> exception.LightOSBadConnector:
+    return exception.LightOSBadConnector(
+        host=connector.get('host'), missing='nqn', remedy=_(
+            'Install nvme-cli there and see to it that /etc/nvme/hostnqn '
+            'exists.'))

@@ -1,0 +1,175 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""Changing a volume until the change is seen."""
+
+from typing import Any, Callable, Mapping, NamedTuple, Optional
+
+from oslo_utils import units
+
+from cinder import exception as cinder_exception
+from cinder.i18n import _
+from cinder.volume.drivers.lightos import access
+from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import operation
+from cinder.volume.drivers.lightos import replies
+
+Outcome = operation.Outcome
+
+
+class Change(NamedTuple):
+    """A command that changes a volume, with what it takes."""
+
+    cmd: str
+    arguments: Mapping[str, Any]
+
+
+def change(op: operation.Operation, sought: identity.VolumeIdentity,
+           plan: Callable[[replies.Volume], Optional[Change]]) -> lookup.Found:
+    """Change a volume until the change is seen.
+
+    A change that was decided on a state that has passed is decided again.
+
+    :param plan: what is to be done to a volume, None when nothing is left;
+        it may raise
+    :returns: the volume in service, with nothing left to do
+    :raises: VolumeNotFound, LightOSRefused, LightOSNotSeen, LightOSError
+    """
+    found = converge(op, lambda: lookup.find(op, sought), plan)
+    if found is None:
+        raise cinder_exception.VolumeNotFound(volume_id=sought.cinder_id)
+    return found
+
+
+def converge(op: operation.Operation,
+             look: Callable[[], Optional[lookup.Found]],
+             plan: Callable[[replies.Volume], Optional[Change]]
+             ) -> Optional[lookup.Found]:
+    """As ``change``, for a volume that is found otherwise.
+
+    :param look: finds the volume
+    :returns: None when there is no volume
+    """
+    pauses = op.pauses()
+    sent = False
+    while True:
+        found = look()
+        if found is None:
+            return None
+        seen, at_least = lookup.describe(found), None
+        if found.volume.state in replies.DEAD:
+            raise cinder_exception.VolumeNotFound(message=_(
+                'LightOS: could not %(action)s: %(seen)s')
+                % {'action': op.action, 'seen': seen})
+        todo = plan(found.volume)
+        if found.volume.state in replies.IN_SERVICE:
+            if todo is None:
+                return found
+            if not sent:
+                answer = op.send(
+                    todo.cmd, project_name=found.project,
+                    volume_uuid=found.volume.uuid, etag=found.volume.etag,
+                    **todo.arguments)
+                if answer.outcome is Outcome.REFUSED:
+                    return _refused_for_nothing(op, look, plan, answer)
+                # The first look at what came of it is not delayed.
+                sent = answer.outcome in (Outcome.DONE, Outcome.UNKNOWN)
+                if sent:
+                    continue
+                seen, at_least = answer.text, answer.retry_after
+        sent = False
+        op.pause(pauses, seen, at_least)
+
+
+def extend(op: operation.Operation, sought: identity.VolumeIdentity,
+           size: int) -> None:
+    """Make a volume larger.
+
+    :param size: in GiB
+    :raises: as ``change``; LightOSError when it is larger already
+    """
+    def plan(volume: replies.Volume) -> Optional[Change]:
+        if volume.size is not None and volume.size > size * units.Gi:
+            raise op.failed(
+                _('LightOS volume %(uuid)s has %(bytes)d bytes already, '
+                  'more than %(size)d GiB')
+                % {'uuid': volume.uuid, 'bytes': volume.size, 'size': size})
+        if volume.size == size * units.Gi:
+            return None
+        return Change('extend_volume', {'size': in_gib(size)})
+
+    change(op, sought, plan)
+
+
+def set_qos_policy(op: operation.Operation,
+                   sought: identity.VolumeIdentity, policy: str) -> None:
+    """Put a volume under another QoS policy.
+
+    :param policy: its UUID or name
+    :raises: as ``change``
+    """
+    def plan(volume: replies.Volume) -> Optional[Change]:
+        if policy in (volume.qos_policy_uuid, volume.qos_policy_name):
+            return None
+        return Change('set_volume_qos_policy', {'qos_policy': policy})
+
+    change(op, sought, plan)
+
+
+def rename_if_free(op: operation.Operation,
+                   sought: identity.VolumeIdentity, name: str,
+                   projects: tuple[str, ...]) -> bool:
+    """Give a volume another name, unless a volume has it.
+
+    :param projects: where that name must not be in use
+    :returns: whether the volume has the name now
+    :raises: as ``change``
+    """
+    if any(lookup.read_by_name(op, project, name) for project in projects):
+        return False
+    found = lookup.find(op, sought)
+    if found is None:
+        return False
+    return converge(
+        op, lambda: lookup.again(op, found),
+        lambda volume: None if volume.name == name else
+        Change('rename_volume', {'new_name': name})) is not None
+
+
+def access_change(volume: replies.Volume,
+                  decided: access.Access) -> Optional[Change]:
+    """What makes a volume's lists those that were decided on."""
+    lists = lookup.lists_of(volume)
+    if lists.ips is None:
+        decided = decided._replace(ips=None)
+    if lists.equals(decided):
+        return None
+    return Change('update_volume', {
+        'acl': list(decided.nqns),
+        'ip_acl': None if decided.ips is None else list(decided.ips)})
+
+
+def in_gib(size: int) -> str:
+    """A size as the LightOS API takes it."""
+    return '%d gib' % size
+
+
+def _refused_for_nothing(
+        op: operation.Operation, look: Callable[[], Optional[lookup.Found]],
+        plan: Callable[[replies.Volume], Optional[Change]],
+        answer: operation.Answer) -> lookup.Found:
+    """Nothing is wrong with a refusal of what is there by now."""
+    found = look()
+    if (found is None or found.volume.state not in replies.IN_SERVICE or
+            plan(found.volume) is not None):
+        raise op.refused(answer)
+    return found

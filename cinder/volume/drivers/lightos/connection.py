@@ -1,0 +1,451 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""The REST client: one call, to whichever node of the cluster answers it."""
+
+import http
+import http.cookiejar
+import itertools
+import json
+import ssl
+import threading
+from typing import Any, Iterator, NamedTuple, Optional
+
+from oslo_log import log as logging
+import requests
+import urllib3
+
+from cinder.volume import configuration
+from cinder.volume.drivers.lightos import commands
+from cinder.volume.drivers.lightos import credentials
+from cinder.volume.drivers.lightos import endpoints
+from cinder.volume.drivers.lightos import exception
+from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import waiting
+
+LOG = logging.getLogger(__name__)
+
+# LightOS API, "Attaching": the port of a node's discovery service.
+DISCOVERY_PORT = 8009
+
+# Seconds to connect in: a node on the same network that takes longer is not
+# there, and nothing has been sent to it yet.
+_CONNECT_TIMEOUT = 5.0
+# Seconds for a node to prove itself while other nodes serve.
+_PROOF_TIMEOUT = 5.0
+# What LightOS does not answer to clusterinfo, and what would be taken for an
+# answer about the object that the next call is for.
+_NO_ANSWER_OF_OURS = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.NOT_FOUND,
+                      http.HTTPStatus.CONFLICT,
+                      http.HTTPStatus.PRECONDITION_FAILED)
+_CONNECTIONS_PER_NODE = 64
+# A page of 1000 volumes takes about 2 MiB.
+_LONGEST_REPLY = 32 * 1024 * 1024
+_CHUNK = 64 * 1024
+
+
+class ErrorReply(dict[str, Any]):
+    """The body of an answer with an error status.
+
+    :param retry_after: seconds of the ``Retry-After`` header
+    """
+
+    retry_after: Optional[float] = None
+
+
+class _Result(NamedTuple):
+    """What became of one try at one node.
+
+    :param status: None when there is no answer
+    :param trouble: what is wrong with the answer, or why there is none
+    :param sent: whether the node may have received the call
+    :param blame: whether the node is not to be trusted with the next call
+    """
+
+    status: Optional[int]
+    data: Any = None
+    trouble: Optional[str] = None
+    sent: bool = True
+    blame: bool = True
+
+
+class LightOSConnection:
+    """The management API of one LightOS cluster.
+
+    Calls go round the healthy nodes. A node that does not answer, or not
+    with what belongs to the API, is set aside and the next one is asked; a
+    call that may have reached a node is never repeated unless it changes
+    nothing. What an answer means is for the caller to decide.
+
+    Safe to use from several threads, native or green.
+
+    :param conf: the backend's configuration; it is read at each use
+    """
+
+    def __init__(self, conf: configuration.Configuration) -> None:
+        self.conf = conf
+        self.subsystemNQN: Optional[str] = None
+        self.cluster_uuid: Optional[str] = None
+        self.discovery_endpoints: tuple[endpoints.Address, ...] = ()
+        self.learned_at: Optional[float] = None
+        self._credentials = credentials.Credentials(conf)
+        self._endpoints = endpoints.Endpoints(self._seeds())
+        self._session = _session()
+        self._slots: dict[endpoints.Address, threading.BoundedSemaphore] = {}
+        self._numbers = itertools.count(1)
+        # Held while the pinned UUID is compared and set, and while the seeds
+        # are compared for the first time.
+        self._pin_lock = threading.Lock()
+        self._first_lock = threading.Lock()
+        self._compared = False
+        # Set when a node failed: the nodes may have other addresses now, and
+        # the next call asks for them first.
+        self._relearn = False
+        self._warned_of_tls = False
+
+    @property
+    def token_source(self) -> str:
+        """Where the token comes from, for messages to the operator."""
+        return self._credentials.source
+
+    def send_cmd(self, cmd: str, timeout: float,
+                 **kwargs: Any) -> tuple[int, Any]:
+        """Send a command to the cluster.
+
+        :param cmd: a name in ``commands.COMMANDS``
+        :param timeout: seconds in which any node must have answered;
+            ``lightos_api_service_timeout`` bounds the wait for each of them
+        :param kwargs: what the command takes
+        :returns: the HTTP status and the reply that a node gave: parsed
+            JSON, or text where it was none
+        :raises: LightOSNoAnswer when no node answered, LightOSWrongCluster
+            when the configured addresses belong to different clusters
+        """
+        request = commands.build(cmd, **kwargs)
+        deadline = waiting.Deadline(timeout)
+        self._compare_seeds(deadline)
+        pauses = waiting.Pauses(deadline)
+        tried: list[endpoints.Address] = []
+        trouble = 'no endpoint could be asked'
+        while True:
+            endpoint = self._endpoints.take(tried)
+            if endpoint is None:
+                if deadline.passed:
+                    raise exception.LightOSNoAnswer(trouble, sent=False)
+                pauses.pause()
+                tried = []
+                continue
+            tried.append(endpoint.address)
+            asks_who = cmd == 'get_cluster_info'
+            if endpoint.being_proven or self._relearn or asks_who:
+                self._relearn = False
+                result = self._prove(endpoint, deadline)
+                if result.trouble is not None:
+                    trouble = '%s: %s' % (endpoint.address, result.trouble)
+                    if deadline.passed:
+                        raise exception.LightOSNoAnswer(trouble, sent=False)
+                    continue
+                if result.status is not None and (
+                        asks_who or result.status != http.HTTPStatus.OK):
+                    return result.status, result.data
+            result = self._try(endpoint, cmd, request, deadline)
+            if result.trouble is not None:
+                if result.blame:
+                    self._endpoints.set_aside(endpoint, result.trouble)
+                    self._relearn = True
+                trouble = '%s: %s' % (endpoint.address, result.trouble)
+            if result.status is not None:
+                return result.status, result.data
+            if result.sent and commands.changes_something(cmd):
+                raise exception.LightOSNoAnswer(trouble, sent=True)
+            if deadline.passed:
+                raise exception.LightOSNoAnswer(trouble, sent=False)
+
+    def learn(self, info: replies.ClusterInfo, source: str) -> None:
+        """Take over what the cluster says of itself.
+
+        :param source: the endpoint that says it
+        :raises: LightOSWrongCluster when it is another cluster
+        """
+        self._pin(info.uuid, source)
+        self.subsystemNQN = info.subsystem_nqn or self.subsystemNQN
+        port = self.conf.lightos_api_port
+        self._endpoints.learn(_addresses(info.api_endpoints, port))
+        if info.discovery_endpoints:
+            self.discovery_endpoints = _addresses(
+                info.discovery_endpoints, DISCOVERY_PORT)
+        self.learned_at = waiting.monotonic()
+
+    def _seeds(self) -> tuple[endpoints.Address, ...]:
+        configured = self.conf.lightos_api_address or []
+        if isinstance(configured, str):
+            configured = configured.split(',')
+        return _addresses((str(each).strip() for each in configured),
+                          self.conf.lightos_api_port)
+
+    def _compare_seeds(self, deadline: waiting.Deadline) -> None:
+        """Before the first call: do all seeds belong to one cluster?
+
+        Seeds that do not answer are left for later: an endpoint proves
+        itself before its first use anyway.
+        """
+        if self._compared:
+            return
+        with self._first_lock:
+            tried: list[endpoints.Address] = []
+            while not (self._compared or deadline.passed):
+                endpoint = self._endpoints.take(tried)
+                if endpoint is None:
+                    self._compared = True
+                    return
+                tried.append(endpoint.address)
+                self._prove(endpoint, deadline, first=True)
+
+    def _prove(self, endpoint: endpoints.Endpoint,
+               deadline: waiting.Deadline, first: bool = False) -> _Result:
+        """Have an endpoint show that it serves, and serves our cluster.
+
+        What it says of the cluster is learned on the way.
+
+        :param first: whether seeds are compared for the first time: then
+            another cluster's endpoint is an error, later it is set aside
+        :returns: its answer, which is no proof unless it is OK; trouble when
+            it is not one that any call might get
+        """
+        limit = deadline
+        if first or endpoint.being_proven and self._endpoints.any_good():
+            limit = waiting.Deadline(min(_PROOF_TIMEOUT, deadline.remaining))
+        try:
+            result = self._try(endpoint, 'get_cluster_info',
+                               commands.build('get_cluster_info'), limit)
+            if result.status == http.HTTPStatus.OK and not result.trouble:
+                self.learn(replies.ClusterInfo.parse(result.data),
+                           str(endpoint.address))
+                self._endpoints.recovered(endpoint)
+                return result
+            if result.status in _NO_ANSWER_OF_OURS:
+                result = result._replace(
+                    trouble='HTTP %d to clusterinfo' % result.status)
+        except exception.LightOSBadReply as exc:
+            result = _Result(None, trouble='clusterinfo: %s' % exc)
+        except exception.LightOSWrongCluster as exc:
+            if first:
+                self._endpoints.give_back(endpoint)
+                raise
+            result = _Result(None, trouble=exc.msg)
+        except BaseException:
+            self._endpoints.give_back(endpoint)
+            raise
+        if result.trouble is not None and result.blame:
+            self._endpoints.set_aside(endpoint, result.trouble)
+        else:
+            self._endpoints.give_back(endpoint)
+        return result
+
+    def _pin(self, uuid: str, endpoint: str) -> None:
+        with self._pin_lock:
+            if self.cluster_uuid is None:
+                self.cluster_uuid = uuid
+            if uuid != self.cluster_uuid:
+                raise exception.LightOSWrongCluster(
+                    endpoint=endpoint, found=uuid, expected=self.cluster_uuid)
+
+    def _try(self, endpoint: endpoints.Endpoint, cmd: str,
+             request: commands.Request,
+             deadline: waiting.Deadline) -> _Result:
+        """Send a request to one node, and again if the token was replaced."""
+        token = self._credentials.token()
+        result = self._exchange(endpoint.address, cmd, request, deadline,
+                                token)
+        if (result.status == http.HTTPStatus.UNAUTHORIZED and
+                self._credentials.replaced(token)):
+            result = self._exchange(endpoint.address, cmd, request, deadline,
+                                    self._credentials.token())
+        return result
+
+    def _exchange(self, address: endpoints.Address, cmd: str,
+                  request: commands.Request, deadline: waiting.Deadline,
+                  token: Optional[str]) -> _Result:
+        """One request and its reply, on one connection to one node."""
+        slot = self._slots.setdefault(
+            address, threading.BoundedSemaphore(_CONNECTIONS_PER_NODE))
+        if not slot.acquire(timeout=deadline.remaining):
+            return _Result(None, trouble='all connections are in use',
+                           sent=False, blame=False)
+        number = next(self._numbers)
+        limit = waiting.Deadline(min(
+            float(self.conf.lightos_api_service_timeout),
+            max(deadline.remaining, waiting.SHORTEST_PAUSE)))
+        LOG.debug('#%(number)d %(cmd)s to %(node)s: %(method)s %(target)s '
+                  '%(body)s',
+                  {'number': number, 'cmd': cmd, 'node': address,
+                   'method': request.method, 'target': request.target,
+                   'body': request.body})
+        try:
+            result = self._transfer(address, request, limit, token)
+        finally:
+            slot.release()
+        LOG.debug('#%(number)d %(cmd)s from %(node)s: %(status)s after '
+                  '%(milliseconds).0f ms: %(data)s',
+                  {'number': number, 'cmd': cmd, 'node': address,
+                   'status': result.status or result.trouble,
+                   'milliseconds': limit.elapsed * 1000,
+                   'data': result.data})
+        return result
+
+    def _transfer(self, address: endpoints.Address,
+                  request: commands.Request, limit: waiting.Deadline,
+                  token: Optional[str]) -> _Result:
+        headers = {'Accept': 'application/json', **request.headers}
+        body = None
+        if request.body is not None:
+            headers['Content-Type'] = 'application/json'
+            body = json.dumps(request.body)
+        if token:
+            headers['Authorization'] = 'Bearer ' + token
+        try:
+            prepared = self._session.prepare_request(requests.Request(
+                request.method, 'https://%s%s' % (address, request.target),
+                headers=headers, data=body))
+            # Redirects are not followed: they would carry the token away.
+            with self._session.send(
+                    prepared, stream=True, allow_redirects=False,
+                    verify=self._verify(),
+                    timeout=(min(_CONNECT_TIMEOUT, limit.seconds),
+                             limit.seconds)) as response:
+                content = _receive(response, limit)
+                if token:
+                    # A node that shows the token back must not have it
+                    # logged.
+                    content = content.replace(token.encode(), b'***')
+        except (requests.RequestException,
+                urllib3.exceptions.HTTPError, OSError) as exc:
+            return _Result(None, trouble=_reason(exc), sent=_was_sent(exc),
+                           blame=self._had_time(limit) or not _is_timeout(exc))
+        return _interpret(response, content)
+
+    def _had_time(self, limit: waiting.Deadline) -> bool:
+        """Whether a node that did not answer by then is to blame for it."""
+        return limit.seconds >= min(
+            _PROOF_TIMEOUT, self.conf.lightos_api_service_timeout)
+
+    def _verify(self) -> Any:
+        """What requests shall check the nodes' certificates against."""
+        if self.conf.driver_ssl_cert_verify:
+            return self.conf.safe_get('driver_ssl_cert_path') or True
+        if not self._warned_of_tls:
+            self._warned_of_tls = True
+            LOG.warning('The certificates of the LightOS nodes are NOT '
+                        'verified: whoever can redirect the traffic to them '
+                        'can take the token and with it every volume. Set '
+                        'driver_ssl_cert_verify, and driver_ssl_cert_path '
+                        'to the CA of the cluster.')
+        return False
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # Neither proxies nor netrc of the service's environment apply to the
+    # storage network.
+    session.trust_env = False
+    session.cookies.set_policy(
+        http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    session.mount('https://', requests.adapters.HTTPAdapter(
+        pool_connections=64, pool_maxsize=_CONNECTIONS_PER_NODE))
+    return session
+
+
+def _addresses(texts: Any, port: int) -> tuple[endpoints.Address, ...]:
+    parsed = (endpoints.Address.parse(text, port) for text in texts)
+    return tuple(dict.fromkeys(each for each in parsed if each))
+
+
+def _receive(response: requests.Response, limit: waiting.Deadline) -> bytes:
+    """Read a reply, but neither for ever nor without end."""
+    # read1 returns what there is, so that a node that sends a byte now and
+    # then is noticed. urllib3 1.26 does not have it.
+    read = getattr(response.raw, 'read1', response.raw.read)
+    content = bytearray()
+    while chunk := read(_CHUNK, decode_content=True):
+        content += chunk
+        if len(content) > _LONGEST_REPLY:
+            raise requests.RequestException('the reply is too long')
+        if limit.passed:
+            raise requests.Timeout('the reply takes too long')
+    return bytes(content)
+
+
+def _interpret(response: requests.Response, content: bytes) -> _Result:
+    """Read the body of an answer, and what it tells of the node."""
+    status = response.status_code
+    data: Any
+    try:
+        data = json.loads(content) if content else {}
+    except (ValueError, RecursionError):
+        data = content.decode('utf-8', 'replace')
+    trouble = None
+    if 200 <= status < 300:
+        if not isinstance(data, dict):
+            trouble = 'HTTP %d with a body that is no JSON object' % status
+    else:
+        genuine = isinstance(data, dict) and 'code' in data
+        if status >= 500 and not genuine:
+            trouble = 'HTTP %d that is not from the LightOS API' % status
+        data = ErrorReply(data if isinstance(data, dict)
+                          else {'message': str(data)[:200]})
+        data.retry_after = _retry_after(response)
+    return _Result(status, data, trouble)
+
+
+def _retry_after(response: requests.Response) -> Optional[float]:
+    seconds = response.headers.get('Retry-After', '')
+    return float(seconds) if seconds.isdecimal() else None
+
+
+def _was_sent(exc: Exception) -> bool:
+    """Whether a request that failed so may have reached the node."""
+    return not any(isinstance(each, (urllib3.exceptions.NewConnectionError,
+                                     urllib3.exceptions.ConnectTimeoutError,
+                                     ssl.SSLCertVerificationError,
+                                     requests.exceptions.ConnectTimeout,
+                                     requests.exceptions.InvalidHeader,
+                                     requests.exceptions.InvalidURL))
+                   for each in _causes(exc))
+
+
+def _causes(exc: object, depth: int = 6) -> Iterator[object]:
+    """An exception of requests and what the libraries below it raised."""
+    if not isinstance(exc, BaseException) or not depth:
+        return
+    yield exc
+    for cause in (*exc.args, getattr(exc, 'reason', None), exc.__context__):
+        yield from _causes(cause, depth - 1)
+
+
+def _is_timeout(exc: Exception) -> bool:
+    # urllib3 derives the error for a refused connection from one for a
+    # connection that took too long.
+    return isinstance(exc, requests.exceptions.Timeout) or any(
+        isinstance(each, urllib3.exceptions.TimeoutError) and
+        not isinstance(each, urllib3.exceptions.NewConnectionError)
+        for each in _causes(exc))
+
+
+def _reason(exc: Exception) -> str:
+    """Why there is no reply, in few words."""
+    if _is_timeout(exc):
+        return 'no answer in time'
+    for each in _causes(exc):
+        if isinstance(each, ssl.SSLError):
+            return 'TLS: ' + str(each)
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+    return str(exc)

@@ -1,0 +1,85 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""What can go wrong between Cinder and a LightOS cluster."""
+
+from typing import Optional
+
+from cinder import exception
+from cinder.i18n import _
+
+
+class LightOSError(exception.VolumeBackendAPIException):
+    """The cluster did not do, or did not show, what Cinder asked for."""
+
+    message = _('LightOS: %(reason)s')
+
+
+class LightOSRefused(LightOSError):
+    """The cluster answered, and its answer is final.
+
+    :param reason: the text for the operator
+    :param status: the HTTP status of the answer
+    """
+
+    def __init__(self, reason: str, status: Optional[int] = None) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+        self.status = status
+
+    def explained(self, why: str) -> 'LightOSRefused':
+        """The same refusal with what the driver can say to explain it."""
+        if not why:
+            return self
+        return LightOSRefused('%s. %s' % (self.reason, why), self.status)
+
+
+class LightOSNotSeen(LightOSError):
+    """The deadline passed before the cluster showed what was asked for."""
+
+
+class LightOSNotOurs(LightOSError):
+    """An object of the wanted name exists and is not the one wanted."""
+
+
+class LightOSBadConnector(exception.InvalidConnectorException,
+                          exception.VolumeBackendAPIException):
+    """A host cannot be attached as its connector describes it."""
+
+    message = _('LightOS: the connector of host %(host)s has no %(missing)s. '
+                '%(remedy)s')
+
+
+class LightOSNoAnswer(exception.VolumeDriverException):
+    """No node of the cluster answered a call.
+
+    :param reason: the last trouble seen, for the operator
+    :param sent: whether a node may have received the call: if so, nothing
+        is known of what it did
+    """
+
+    message = _('LightOS: no node of the cluster answered: %(reason)s')
+
+    def __init__(self, reason: str, sent: bool) -> None:
+        super().__init__(reason=reason)
+        self.sent = sent
+
+
+class LightOSWrongCluster(exception.VolumeDriverException):
+    """An endpoint belongs to another cluster than the one in use."""
+
+    message = _('LightOS: the endpoint %(endpoint)s belongs to the cluster '
+                '%(found)s, not to %(expected)s. Correct lightos_api_address '
+                'so that it names the nodes of one cluster.')
+
+
+class LightOSBadReply(Exception):
+    """A reply is not what the LightOS API promises (internal)."""

@@ -1,0 +1,108 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""Reverting a volume to one of its snapshots, in place."""
+
+from typing import Optional
+
+from oslo_utils import units
+
+from cinder import exception as cinder_exception
+from cinder.i18n import _
+from cinder.volume.drivers.lightos import changes
+from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import operation
+from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import snapshots
+
+Outcome = operation.Outcome
+
+
+def revert(op: operation.Operation, sought: identity.VolumeIdentity,
+           snapshot: identity.SnapshotIdentity) -> None:
+    """Put a volume back to a snapshot of it.
+
+    The cluster may put back its name, size and access lists too: these are
+    read again and made what they were.
+
+    :raises: VolumeNotFound, SnapshotNotFound, LightOSRefused,
+        LightOSNotSeen, LightOSError
+    """
+    before = lookup.find(op, sought)
+    if before is None:
+        raise cinder_exception.VolumeNotFound(volume_id=sought.cinder_id)
+    source = snapshots.find(op, snapshot)
+    if source is None:
+        raise cinder_exception.SnapshotNotFound(
+            snapshot_id=snapshot.cinder_id)
+    if None not in (before.volume.size, source.snapshot.size) and (
+            before.volume.size != source.snapshot.size):
+        raise op.failed(
+            _('the volume has %(volume)d bytes and the snapshot has '
+              '%(snapshot)d; a volume that was extended cannot go back')
+            % {'volume': before.volume.size or 0,
+               'snapshot': source.snapshot.size or 0})
+    _roll_back(op, before, source.snapshot.uuid)
+    _put_back(op, before)
+
+
+def _roll_back(op: operation.Operation, before: lookup.Found,
+               snapshot_uuid: str) -> None:
+    """Have the cluster roll back, and wait until it has."""
+    pauses = op.pauses()
+    now = before
+    accepted = False
+    while True:
+        if not accepted and now.volume.state in replies.IN_SERVICE:
+            answer = op.send('rollback_volume', project_name=now.project,
+                             volume_uuid=now.volume.uuid,
+                             etag=now.volume.etag,
+                             src_snapshot_uuid=snapshot_uuid)
+            if answer.outcome in (Outcome.REFUSED, Outcome.MISSING):
+                raise op.refused(answer)
+            # If it is not known to be accepted it is sent again: going back
+            # twice to one snapshot is going back once.
+            accepted = answer.outcome is Outcome.DONE
+            before_rollback = now.volume.etag
+            seen = answer.text
+        else:
+            seen = lookup.describe(now)
+        now = _again(op, before)
+        if (accepted and now.volume.state in replies.IN_SERVICE and
+                (now.volume.etag is None or
+                 now.volume.etag != before_rollback)):
+            return
+        op.pause(pauses, seen)
+
+
+def _put_back(op: operation.Operation, before: lookup.Found) -> None:
+    """Make what the rollback may have changed as it was."""
+    was = before.volume
+
+    def plan(volume: replies.Volume) -> Optional[changes.Change]:
+        if None not in (was.name, volume.name) and volume.name != was.name:
+            return changes.Change('rename_volume', {'new_name': was.name})
+        if None not in (was.size, volume.size) and volume.size != was.size:
+            return changes.Change('extend_volume', {
+                'size': changes.in_gib((was.size or 0) // units.Gi)})
+        return changes.access_change(volume, lookup.lists_of(was))
+
+    changes.converge(op, lambda: _again(op, before), plan)
+
+
+def _again(op: operation.Operation, found: lookup.Found) -> lookup.Found:
+    now = lookup.again(op, found)
+    if now is None or now.volume.state in replies.DEAD:
+        raise cinder_exception.VolumeNotFound(message=_(
+            'LightOS: could not %(action)s: LightOS volume %(uuid)s is gone')
+            % {'action': op.action, 'uuid': found.volume.uuid})
+    return now

@@ -1,0 +1,241 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""Volumes as resources of the cluster: create and delete.
+
+Nothing is reported as done here before a look at the cluster has shown it.
+"""
+
+from typing import NamedTuple, Optional
+
+from oslo_log import log as logging
+from oslo_utils import units
+
+from cinder import exception as cinder_exception
+from cinder.i18n import _
+from cinder.volume.drivers.lightos import access
+from cinder.volume.drivers.lightos import changes
+from cinder.volume.drivers.lightos import exception
+from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import operation
+from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import specs
+
+LOG = logging.getLogger(__name__)
+
+Outcome = operation.Outcome
+
+
+class Source(NamedTuple):
+    """The snapshot that a new volume is made from.
+
+    :param uuid: its UUID, if known
+    :param name: its name
+    :param prefix: how the name of any snapshot may begin that serves as
+        well: the temporary ones of a clone differ from try to try
+    """
+
+    uuid: Optional[str]
+    name: str
+    prefix: Optional[str] = None
+
+    def is_of(self, volume: replies.Volume) -> bool:
+        """Whether a volume was made from it, as far as that is known."""
+        name = volume.source_snapshot_name
+        if self.prefix and name is not None:
+            return name.startswith(self.prefix)
+        if self.uuid and volume.source_snapshot_uuid is not None:
+            return self.uuid == volume.source_snapshot_uuid
+        return name is None or name == self.name
+
+
+class Wanted(NamedTuple):
+    """A volume that shall exist.
+
+    :param size: in GiB
+    """
+
+    name: str
+    size: int
+    specs: specs.VolumeSpecs
+    access: access.Access
+    source: Optional[Source] = None
+
+    def differences(self, volume: replies.Volume) -> str:
+        """In what a volume is another than this one; empty if in nothing."""
+        found = []
+        if volume.size not in (None, self.size * units.Gi):
+            found.append(_('its size is %d bytes') % (volume.size or 0))
+        if volume.replicas not in (None, self.specs.replicas):
+            found.append(_('it has %d replicas') % (volume.replicas or 0))
+        if volume.compression not in (None, self.specs.compression):
+            found.append(_('it is compressed') if volume.compression
+                         else _('it is not compressed'))
+        if self.source is None:
+            if volume.source_snapshot_uuid or volume.source_snapshot_name:
+                found.append(_('it was made from a snapshot'))
+        elif not self.source.is_of(volume):
+            found.append(_('it was made from the snapshot %s')
+                         % volume.source_snapshot_name)
+        return ', '.join(found)
+
+
+def create(op: operation.Operation, wanted: Wanted) -> lookup.Found:
+    """Make a volume, or take over the very one an earlier try has made.
+
+    :returns: the volume in service, closed to every host
+    :raises: LightOSNotOurs when the name is taken by something else,
+        LightOSRefused, LightOSNotSeen, LightOSError
+    """
+    project = wanted.specs.project
+    pauses = op.pauses()
+    while True:
+        answer = _post(op, wanted)
+        if answer.outcome is Outcome.DONE:
+            return _settled(op, wanted, project, answer.data.uuid, own=True)
+        if answer.outcome in (Outcome.REFUSED, Outcome.MISSING):
+            raise op.refused(answer)
+        if answer.outcome in (Outcome.EXISTS, Outcome.UNKNOWN):
+            found = lookup.find_by_name(op, wanted.name, (project,))
+            if found is not None:
+                return _adopted(op, wanted, found)
+        op.pause(pauses, answer.text, answer.retry_after)
+
+
+def delete(op: operation.Operation,
+           sought: identity.VolumeIdentity) -> None:
+    """Delete a volume; one that is gone, going or Failed is deleted.
+
+    :raises: VolumeIsBusy, LightOSRefused, LightOSNotSeen
+    """
+    pauses = op.pauses()
+    while True:
+        found = lookup.find(op, sought)
+        if found is None or found.volume.state in replies.DEAD:
+            return
+        if sought.migrating and _only_named(found, sought):
+            # Whose it is cannot be told while Cinder swaps the records.
+            LOG.warning('Not deleting the LightOS volume %(uuid)s of '
+                        'project %(project)s: volume %(id)s is migrating '
+                        'and has another one recorded.',
+                        {'uuid': found.volume.uuid,
+                         'project': found.project, 'id': sought.cinder_id})
+            return
+        answer = op.send('delete_volume', project_name=found.project,
+                         volume_uuid=found.volume.uuid,
+                         etag=found.volume.etag)
+        if (answer.outcome in (Outcome.REFUSED, Outcome.STALE) and
+                'snapshot' in answer.message.lower() and
+                not sought.migrating):
+            LOG.error('Could not %(action)s: %(text)s',
+                      {'action': op.action, 'text': answer.text})
+            raise cinder_exception.VolumeIsBusy(volume_name=sought.name)
+        if answer.outcome is Outcome.REFUSED:
+            raise op.refused(answer)
+        left = lookup.again(op, found)
+        if left is None or left.volume.state in replies.DEAD:
+            return
+        op.pause(pauses, answer.text, answer.retry_after)
+
+
+def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
+    """Ask for a volume; the data of a DONE answer is a replies.Volume."""
+    source = wanted.source
+    answer = op.send(
+        'create_volume',
+        project_name=wanted.specs.project,
+        name=wanted.name,
+        size=changes.in_gib(wanted.size),
+        n_replicas=wanted.specs.replicas,
+        compression=str(wanted.specs.compression),
+        acl=list(wanted.access.nqns),
+        ip_acl=list(wanted.access.ips or ()),
+        src_snapshot_uuid=source.uuid if source else None,
+        src_snapshot_name=source.name if source and not source.uuid else None,
+        qos_policy=wanted.specs.qos_policy)
+    if answer.outcome is not Outcome.DONE:
+        return answer
+    try:
+        return answer._replace(data=replies.Volume.parse(answer.data))
+    except exception.LightOSBadReply as exc:
+        return answer._replace(outcome=Outcome.UNKNOWN,
+                               text='%s: %s' % (answer.text, exc))
+
+
+def _adopted(op: operation.Operation, wanted: Wanted,
+             found: lookup.Found) -> lookup.Found:
+    differences = wanted.differences(found.volume)
+    if differences:
+        raise exception.LightOSNotOurs(
+            reason=_('could not %(action)s: the LightOS project %(project)s '
+                     'has another volume of the name %(name)s, with the UUID '
+                     '%(uuid)s: %(differences)s. It is left as it is')
+            % {'action': op.action, 'project': found.project,
+               'name': wanted.name, 'uuid': found.volume.uuid,
+               'differences': differences})
+    return _settled(op, wanted, found.project, found.volume.uuid, own=False)
+
+
+def _settled(op: operation.Operation, wanted: Wanted, project: str,
+             uuid: str, own: bool) -> lookup.Found:
+    """Wait until a volume that was asked for is there as it was asked for.
+
+    :param own: whether it is the work of this very call; only then is it
+        removed when it failed
+    """
+    pauses = op.pauses()
+    while True:
+        volume = lookup.read(op, project, uuid)
+        if volume is None:
+            op.pause(pauses, _('LightOS volume %(uuid)s is not in project '
+                               '%(project)s') % {'uuid': uuid,
+                                                 'project': project})
+            continue
+        found = lookup.Found(project, volume)
+        if volume.state in replies.IN_SERVICE:
+            seen = wanted.differences(volume)
+            if not seen:
+                return _closed(op, wanted, found)
+        elif volume.state in replies.SETTLING:
+            seen = lookup.describe(found)
+        else:
+            if own:
+                op.send('delete_volume', project_name=project,
+                        volume_uuid=uuid, etag=volume.etag)
+            raise op.failed(lookup.describe(found))
+        op.pause(pauses, seen)
+
+
+def _closed(op: operation.Operation, wanted: Wanted,
+            found: lookup.Found) -> lookup.Found:
+    """See to it that a new volume lets nobody in.
+
+    The work of an earlier try, or of an older release, may be open.
+    """
+    lists = lookup.lists_of(found.volume)
+    if found.volume.acl is None or lists.equals(
+            wanted.access if lists.ips is not None
+            else wanted.access._replace(ips=None)):
+        return found
+
+    closed = changes.converge(
+        op, lambda: lookup.again(op, found),
+        lambda volume: changes.access_change(volume, wanted.access))
+    if closed is None:
+        raise op.failed(_('it is gone again'))
+    return closed
+
+
+def _only_named(found: lookup.Found, sought: identity.VolumeIdentity) -> bool:
+    """Whether it was found by name though another's UUID is recorded."""
+    return bool(sought.recorded and sought.recorded.uuid and
+                sought.recorded.uuid.lower() != found.volume.uuid.lower())
