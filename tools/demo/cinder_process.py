@@ -1,0 +1,123 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""Cinder's API, scheduler and volume service in one process.
+
+Run as ``python -m demo.cinder_process --config-file FILE``. Once all three
+serve, it prints one JSON object, {"port": N}, and goes on until it is killed.
+It exits with 1, saying why on stderr, if the driver does not start.
+"""
+
+# Nothing that is imported here has types for its users.
+# mypy: disable-error-code="attr-defined,import-untyped,misc"
+
+# Everything imported after this uses eventlet's threads and sockets.
+from cinder import monkey_patch
+monkey_patch.patch()
+
+import json  # noqa: I100
+import os
+import shlex
+import sys
+import threading
+from typing import Any, Callable, Iterable
+import uuid
+
+import os_brick
+from os_brick import utils as brick_utils
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_privsep import priv_context
+
+from cinder.common import config
+from cinder.common import constants
+from cinder.db import migration
+from cinder import i18n
+i18n.enable_lazy()
+from cinder import objects
+from cinder import service
+from cinder import utils
+from cinder import version
+
+CONF = cfg.CONF
+
+WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def one_user(
+        global_conf: dict[str, str],
+        **local_conf: str) -> Callable[[WsgiApplication], WsgiApplication]:
+    """Make the paste filter that lets every request be of user "demo".
+
+    With OS_AUTH_TYPE=none, the openstack command sends no token at first.
+    Cinder's noauth answers that as the identity service of long ago did,
+    which the command does not understand.
+    """
+    def wrap(application: WsgiApplication) -> WsgiApplication:
+        def call(environ: dict[str, Any],
+                 start_response: Any) -> Iterable[bytes]:
+            environ['HTTP_X_AUTH_TOKEN'] = 'demo'
+            return application(environ, start_response)
+        return call
+    return wrap
+
+
+class OneOfSeveral(service.Service):
+    """A service that shares its process with others.
+
+    Cinder keeps the id under which a service reports in a class attribute:
+    the last one that starts would report for all, and they go "down".
+    """
+
+    def report_state(self) -> None:
+        service.Service.service_id = self.origin_service_id
+        super().report_state()
+
+
+def provide_host_nqn() -> None:
+    """Answer for the host NQN file on a machine that has none.
+
+    The driver needs a host NQN to start. os-brick would make the file with
+    root's rights; a demonstration leaves the machine as it is.
+    """
+    if not os.path.exists('/etc/nvme/hostnqn'):
+        nqn = f'nqn.2014-08.org.nvmexpress:uuid:{uuid.uuid4()}'
+        brick_utils.get_host_nqn = lambda system_uuid=None: nqn
+
+
+def main() -> None:
+    objects.register_all()
+    CONF(sys.argv[1:], project='cinder', version=version.version_string())
+    config.set_middleware_defaults()
+    logging.setup(CONF, 'cinder')
+    priv_context.init(root_helper=shlex.split(utils.get_root_helper()))
+    os_brick.setup(CONF)
+    provide_host_nqn()
+
+    migration.db_sync()
+    backend, = CONF.enabled_backends
+    # The scheduler asks for the capabilities of volume services that are
+    # there when it starts.
+    volume = OneOfSeveral.create(
+        host=f'{CONF.host}@{backend}', service_name=backend,
+        binary=constants.VOLUME_BINARY, coordination=True)
+    volume.start()
+    if not volume.manager.is_working():
+        sys.exit(f'The driver of backend {backend} did not start.')
+    OneOfSeveral.create(binary=constants.SCHEDULER_BINARY).start()
+    api = service.WSGIService('osapi_volume')
+    api.start()
+    print(json.dumps({'port': api.port}), flush=True)
+    threading.Event().wait()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,109 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""The simulator and the one Cinder: their configuration and their start."""
+
+import configparser
+import os
+from typing import Union
+
+from demo import arguments
+from demo import cluster
+from demo import environment
+from demo import layout
+from demo import processes
+
+BACKEND = 'lightos'
+# Seconds for a service to be ready. The first start compiles its modules.
+START_TIME = 120
+# Seconds that the simulated cluster works on each request after answering.
+WORK_TIME = 0.2
+
+
+def start_simulator(where: layout.Layout,
+                    started: processes.Processes) -> cluster.Simulator:
+    """Start the simulator and return when it serves."""
+    service = started.serve(
+        'simulator',
+        [str(where.python), '-m', 'lightos_simulator',
+         '--directory', str(where.run / 'cluster'),
+         '--work-time', str(WORK_TIME)],
+        arguments.TREE, environment.clean_variables(), START_TIME)
+    return cluster.Simulator(service.told)
+
+
+def start_cinder(where: layout.Layout, started: processes.Processes,
+                 address: cluster.Address) -> str:
+    """Start Cinder on the cluster; return the URL of its API."""
+    _write(where.run / 'cinder.conf', _cinder_conf(where, address))
+    # Cinder's own paste file stays as it is, behind a filter.
+    paste = where.environment / 'etc' / 'cinder' / 'api-paste.ini'
+    _write(where.run / 'api-paste.ini', {'filter-app:osapi_volume': {
+        'paste.filter_factory': 'demo.cinder_process:one_user',
+        'next': f'config:{paste}#osapi_volume'}})
+    service = started.serve(
+        'cinder',
+        [str(where.python), '-m', 'demo.cinder_process',
+         '--config-file', str(where.run / 'cinder.conf')],
+        where.run,
+        {**environment.clean_variables(),
+         'PYTHONPATH': str(arguments.TREE / 'tools')}, START_TIME)
+    return f'http://127.0.0.1:{service.told["port"]}/v3'
+
+
+Sections = dict[str, dict[str, Union[str, os.PathLike[str], int]]]
+
+
+def _cinder_conf(where: layout.Layout, address: cluster.Address) -> Sections:
+    of_cinder = where.environment / 'etc' / 'cinder'
+    backend: dict[str, Union[str, os.PathLike[str], int]] = {
+        'volume_backend_name': BACKEND,
+        'volume_driver': 'cinder.volume.drivers.lightos.LightOSVolumeDriver',
+        'lightos_api_address': ','.join(address.addresses),
+        'lightos_api_port': address.port,
+        'lightos_default_num_replicas': address.replicas,
+        'driver_ssl_cert_verify': str(address.ca_file is not None)}
+    if address.jwt_file:
+        backend['lightos_jwt_file'] = address.jwt_file
+    if address.ca_file:
+        backend['driver_ssl_cert_path'] = address.ca_file
+    return {
+        'DEFAULT': {
+            'host': 'demo',
+            'my_ip': '127.0.0.1',
+            'state_path': where.run,
+            'use_stderr': 'True',
+            'transport_url': 'fake://',
+            'auth_strategy': 'noauth',
+            'enabled_backends': BACKEND,
+            'api_paste_config': where.run / 'api-paste.ini',
+            'resource_query_filters_file':
+                of_cinder / 'resource_filters.json',
+            'rootwrap_config': of_cinder / 'rootwrap.conf',
+            'osapi_volume_listen': '127.0.0.1',
+            'osapi_volume_listen_port': 0,
+            'periodic_fuzzy_delay': 0},
+        'database': {
+            'connection': f'sqlite:///{where.run / "cinder.sqlite"}'},
+        'coordination': {
+            'backend_url': f'file://{where.run / "coordination"}'},
+        'oslo_concurrency': {'lock_path': where.run / 'locks'},
+        'oslo_messaging_notifications': {'driver': 'noop'},
+        BACKEND: backend}
+
+
+def _write(path: os.PathLike[str], sections: Sections) -> None:
+    # A percent sign in a path means nothing to Cinder.
+    parser = configparser.RawConfigParser()
+    for name, options in sections.items():
+        parser[name] = {key: str(value) for key, value in options.items()}
+    with open(path, 'w') as file:
+        parser.write(file)
