@@ -25,6 +25,7 @@ STAGES=(
     'shipped        py3 -- shipped'
     'compliance     py3 -- compliance'
     'simulator      py3 -- simulator'
+    'properties     py3 -- properties'
     'packaging      py3 -- packaging'
     'demo           py3 -- demo'
 )

@@ -33,7 +33,8 @@ TESTS = ('cinder/tests/unit/volume/drivers/lightos',
 
 PROMISE = re.compile(r'[A-Z]\d+')
 TEST = re.compile(r'test_([a-z]\d+)_\w+')
-FIELD = '  :tests:'
+FIELD = '  Tests::'
+ENTRY = '    test_'
 
 
 def tests() -> Iterator[tuple[str, str]]:
@@ -50,19 +51,22 @@ def tests() -> Iterator[tuple[str, str]]:
 
 def rewritten(page: str, kept: dict[str, list[str]]) -> str:
     """Return the page with the tests as they are."""
-    lines = []
+    text = [line for line in page.splitlines()
+            if line != FIELD and not line.startswith(ENTRY)]
+    lines: list[str] = []
     promise = ''
-    for line in page.splitlines():
+    for line in text:
         if PROMISE.fullmatch(line):
             promise = line
-        if line.startswith(FIELD) or line.startswith('    | '):
-            continue
-        if promise and not line:
-            lines.append(FIELD)
-            lines += [f'    | ``{name}``' for name in kept.get(promise, [])]
+        if line:
+            lines.append(line)
+        elif promise:
+            lines += ['', FIELD, '']
+            lines += [f'    {name}' for name in kept.get(promise, [])] + ['']
             promise = ''
-        lines.append(line)
-    return '\n'.join(lines) + '\n'
+        elif lines[-1]:
+            lines.append('')
+    return '\n'.join(lines).rstrip() + '\n'
 
 
 def main() -> int:

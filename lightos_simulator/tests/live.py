@@ -80,9 +80,13 @@ class Simulator(fixtures.Fixture):
     def _end(self) -> None:
         for session in getattr(self, 'sessions', {}).values():
             session.close()
-        if self.process.poll() is None:
+        # Asked to end, it removes its directory; killed it would not.
+        self.process.terminate()
+        try:
+            self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.communicate(timeout=PATIENCE)
+            self.process.communicate(timeout=PATIENCE)
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """End it with a signal.

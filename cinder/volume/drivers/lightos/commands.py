@@ -21,6 +21,7 @@ import urllib.parse
 from oslo_utils import uuidutils
 
 from cinder import exception
+from cinder.volume.drivers.lightos import exception as lightos_exception
 
 _PREFIX = '/api/v2'
 _VOLUMES = '/projects/{project_name}/volumes'
@@ -112,11 +113,17 @@ def build(cmd: str, **kwargs: Any) -> Request:
 
     A keyword that is None is left out, as the API takes it.
 
-    :raises: UnknownCmd when the table has no such command
+    :raises: UnknownCmd when the table has no such command, LightOSError
+        when a keyword would change the path
     """
     if cmd not in COMMANDS:
         raise exception.UnknownCmd(cmd=cmd)
     command = COMMANDS[cmd]
+    for value in kwargs.values():
+        # The libraries below resolve these even when they are quoted.
+        if value in ('.', '..'):
+            raise lightos_exception.LightOSError(
+                reason='%r is no name' % value)
     quoted = {keyword: urllib.parse.quote(str(value), safe='')
               for keyword, value in kwargs.items()}
     target = _PREFIX + command.path.format(**quoted)

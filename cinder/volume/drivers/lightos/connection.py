@@ -12,12 +12,10 @@
 """The REST client: one call, to whichever node of the cluster answers it."""
 
 import http
-import http.cookiejar
 import itertools
 import json
-import ssl
 import threading
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from oslo_log import log as logging
 import requests
@@ -29,6 +27,7 @@ from cinder.volume.drivers.lightos import credentials
 from cinder.volume.drivers.lightos import endpoints
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import transport
 from cinder.volume.drivers.lightos import waiting
 
 LOG = logging.getLogger(__name__)
@@ -46,18 +45,19 @@ _PROOF_TIMEOUT = 5.0
 _NO_ANSWER_OF_OURS = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.NOT_FOUND,
                       http.HTTPStatus.CONFLICT,
                       http.HTTPStatus.PRECONDITION_FAILED)
-_CONNECTIONS_PER_NODE = 64
-# A page of 1000 volumes takes about 2 MiB.
-_LONGEST_REPLY = 32 * 1024 * 1024
-_CHUNK = 64 * 1024
+# The fields of an error reply.
+_ERROR = frozenset(('code', 'message', 'error'))
 
 
 class ErrorReply(dict[str, Any]):
     """The body of an answer with an error status.
 
+    :param genuine: whether it is of the LightOS API, and not of something
+        in between
     :param retry_after: seconds of the ``Retry-After`` header
     """
 
+    genuine: bool = True
     retry_after: Optional[float] = None
 
 
@@ -98,7 +98,7 @@ class LightOSConnection:
         self.learned_at: Optional[float] = None
         self._credentials = credentials.Credentials(conf)
         self._endpoints = endpoints.Endpoints(self._seeds())
-        self._session = _session()
+        self._session = transport.session()
         self._slots: dict[endpoints.Address, threading.BoundedSemaphore] = {}
         self._numbers = itertools.count(1)
         # Held while the pinned UUID is compared and set, and while the seeds
@@ -134,12 +134,13 @@ class LightOSConnection:
         self._compare_seeds(deadline)
         pauses = waiting.Pauses(deadline)
         tried: list[endpoints.Address] = []
-        trouble = 'no endpoint could be asked'
+        trouble = ''
         while True:
             endpoint = self._endpoints.take(tried)
             if endpoint is None:
                 if deadline.passed:
-                    raise exception.LightOSNoAnswer(trouble, sent=False)
+                    raise exception.LightOSNoAnswer(
+                        trouble or 'no endpoint could be asked', sent=False)
                 pauses.pause()
                 tried = []
                 continue
@@ -149,7 +150,7 @@ class LightOSConnection:
                 self._relearn = False
                 result = self._prove(endpoint, deadline)
                 if result.trouble is not None:
-                    trouble = '%s: %s' % (endpoint.address, result.trouble)
+                    trouble = _last_trouble(trouble, endpoint, result)
                     if deadline.passed:
                         raise exception.LightOSNoAnswer(trouble, sent=False)
                     continue
@@ -161,7 +162,7 @@ class LightOSConnection:
                 if result.blame:
                     self._endpoints.set_aside(endpoint, result.trouble)
                     self._relearn = True
-                trouble = '%s: %s' % (endpoint.address, result.trouble)
+                trouble = _last_trouble(trouble, endpoint, result)
             if result.status is not None:
                 return result.status, result.data
             if result.sent and commands.changes_something(cmd):
@@ -207,7 +208,7 @@ class LightOSConnection:
                     self._compared = True
                     return
                 tried.append(endpoint.address)
-                self._prove(endpoint, deadline, first=True)
+                self._prove(endpoint, deadline, first=endpoint.seed)
 
     def _prove(self, endpoint: endpoints.Endpoint,
                deadline: waiting.Deadline, first: bool = False) -> _Result:
@@ -231,7 +232,9 @@ class LightOSConnection:
                            str(endpoint.address))
                 self._endpoints.recovered(endpoint)
                 return result
-            if result.status in _NO_ANSWER_OF_OURS:
+            if (result.status is not None and result.trouble is None and (
+                    result.status in _NO_ANSWER_OF_OURS or
+                    endpoint.being_proven and self._endpoints.any_good())):
                 result = result._replace(
                     trouble='HTTP %d to clusterinfo' % result.status)
         except exception.LightOSBadReply as exc:
@@ -240,7 +243,8 @@ class LightOSConnection:
             if first:
                 self._endpoints.give_back(endpoint)
                 raise
-            result = _Result(None, trouble=exc.msg)
+            self._endpoints.set_aside(endpoint, str(exc), stranger=True)
+            return _Result(None, trouble=str(exc))
         except BaseException:
             self._endpoints.give_back(endpoint)
             raise
@@ -263,22 +267,27 @@ class LightOSConnection:
              deadline: waiting.Deadline) -> _Result:
         """Send a request to one node, and again if the token was replaced."""
         token = self._credentials.token()
-        result = self._exchange(endpoint.address, cmd, request, deadline,
-                                token)
+        result = self._exchange(endpoint, cmd, request, deadline, token)
         if (result.status == http.HTTPStatus.UNAUTHORIZED and
                 self._credentials.replaced(token)):
-            result = self._exchange(endpoint.address, cmd, request, deadline,
+            result = self._exchange(endpoint, cmd, request, deadline,
                                     self._credentials.token())
         return result
 
-    def _exchange(self, address: endpoints.Address, cmd: str,
+    def _exchange(self, endpoint: endpoints.Endpoint, cmd: str,
                   request: commands.Request, deadline: waiting.Deadline,
                   token: Optional[str]) -> _Result:
         """One request and its reply, on one connection to one node."""
+        address = endpoint.address
         slot = self._slots.setdefault(
-            address, threading.BoundedSemaphore(_CONNECTIONS_PER_NODE))
+            address,
+            threading.BoundedSemaphore(transport.CONNECTIONS_PER_NODE))
         if not slot.acquire(timeout=deadline.remaining):
             return _Result(None, trouble='all connections are in use',
+                           sent=False, blame=False)
+        if endpoint.failed_meanwhile:
+            slot.release()
+            return _Result(None, trouble='set aside meanwhile',
                            sent=False, blame=False)
         number = next(self._numbers)
         limit = waiting.Deadline(min(
@@ -321,20 +330,23 @@ class LightOSConnection:
                     verify=self._verify(),
                     timeout=(min(_CONNECT_TIMEOUT, limit.seconds),
                              limit.seconds)) as response:
-                content = _receive(response, limit)
+                content = transport.receive(response, limit)
                 if token:
                     # A node that shows the token back must not have it
                     # logged.
                     content = content.replace(token.encode(), b'***')
         except (requests.RequestException,
                 urllib3.exceptions.HTTPError, OSError) as exc:
-            return _Result(None, trouble=_reason(exc), sent=_was_sent(exc),
-                           blame=self._had_time(limit) or not _is_timeout(exc))
+            return _Result(
+                None, trouble=transport.reason(exc),
+                sent=transport.was_sent(exc),
+                blame=self._had_time(limit) or not transport.is_timeout(exc))
         return _interpret(response, content)
 
     def _had_time(self, limit: waiting.Deadline) -> bool:
         """Whether a node that did not answer by then is to blame for it."""
-        return limit.seconds >= min(
+        # Some of the time for a proof has passed before it is sent.
+        return limit.seconds >= 0.9 * min(
             _PROOF_TIMEOUT, self.conf.lightos_api_service_timeout)
 
     def _verify(self) -> Any:
@@ -351,36 +363,17 @@ class LightOSConnection:
         return False
 
 
-def _session() -> requests.Session:
-    session = requests.Session()
-    # Neither proxies nor netrc of the service's environment apply to the
-    # storage network.
-    session.trust_env = False
-    session.cookies.set_policy(
-        http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    session.mount('https://', requests.adapters.HTTPAdapter(
-        pool_connections=64, pool_maxsize=_CONNECTIONS_PER_NODE))
-    return session
-
-
 def _addresses(texts: Any, port: int) -> tuple[endpoints.Address, ...]:
     parsed = (endpoints.Address.parse(text, port) for text in texts)
     return tuple(dict.fromkeys(each for each in parsed if each))
 
 
-def _receive(response: requests.Response, limit: waiting.Deadline) -> bytes:
-    """Read a reply, but neither for ever nor without end."""
-    # read1 returns what there is, so that a node that sends a byte now and
-    # then is noticed. urllib3 1.26 does not have it.
-    read = getattr(response.raw, 'read1', response.raw.read)
-    content = bytearray()
-    while chunk := read(_CHUNK, decode_content=True):
-        content += chunk
-        if len(content) > _LONGEST_REPLY:
-            raise requests.RequestException('the reply is too long')
-        if limit.passed:
-            raise requests.Timeout('the reply takes too long')
-    return bytes(content)
+def _last_trouble(before: str, endpoint: endpoints.Endpoint,
+                  result: _Result) -> str:
+    """What to tell the operator: a try that had no time tells nothing."""
+    if before and not result.blame:
+        return before
+    return '%s: %s' % (endpoint.address, result.trouble)
 
 
 def _interpret(response: requests.Response, content: bytes) -> _Result:
@@ -396,56 +389,22 @@ def _interpret(response: requests.Response, content: bytes) -> _Result:
         if not isinstance(data, dict):
             trouble = 'HTTP %d with a body that is no JSON object' % status
     else:
-        genuine = isinstance(data, dict) and 'code' in data
-        if status >= 500 and not genuine:
+        genuine = isinstance(data, dict) and not _ERROR.isdisjoint(data)
+        if not genuine and (status >= 500 or
+                            status == http.HTTPStatus.NOT_FOUND):
             trouble = 'HTTP %d that is not from the LightOS API' % status
         data = ErrorReply(data if isinstance(data, dict)
                           else {'message': str(data)[:200]})
+        data.genuine = genuine
         data.retry_after = _retry_after(response)
     return _Result(status, data, trouble)
 
 
 def _retry_after(response: requests.Response) -> Optional[float]:
-    seconds = response.headers.get('Retry-After', '')
-    return float(seconds) if seconds.isdecimal() else None
-
-
-def _was_sent(exc: Exception) -> bool:
-    """Whether a request that failed so may have reached the node."""
-    return not any(isinstance(each, (urllib3.exceptions.NewConnectionError,
-                                     urllib3.exceptions.ConnectTimeoutError,
-                                     ssl.SSLCertVerificationError,
-                                     requests.exceptions.ConnectTimeout,
-                                     requests.exceptions.InvalidHeader,
-                                     requests.exceptions.InvalidURL))
-                   for each in _causes(exc))
-
-
-def _causes(exc: object, depth: int = 6) -> Iterator[object]:
-    """An exception of requests and what the libraries below it raised."""
-    if not isinstance(exc, BaseException) or not depth:
-        return
-    yield exc
-    for cause in (*exc.args, getattr(exc, 'reason', None), exc.__context__):
-        yield from _causes(cause, depth - 1)
-
-
-def _is_timeout(exc: Exception) -> bool:
-    # urllib3 derives the error for a refused connection from one for a
-    # connection that took too long.
-    return isinstance(exc, requests.exceptions.Timeout) or any(
-        isinstance(each, urllib3.exceptions.TimeoutError) and
-        not isinstance(each, urllib3.exceptions.NewConnectionError)
-        for each in _causes(exc))
-
-
-def _reason(exc: Exception) -> str:
-    """Why there is no reply, in few words."""
-    if _is_timeout(exc):
-        return 'no answer in time'
-    for each in _causes(exc):
-        if isinstance(each, ssl.SSLError):
-            return 'TLS: ' + str(each)
-        if isinstance(each, OSError) and each.strerror:
-            return each.strerror
-    return str(exc)
+    text = response.headers.get('Retry-After')
+    if text is None:
+        return None
+    try:
+        return float(urllib3.Retry().parse_retry_after(text))
+    except (urllib3.exceptions.InvalidHeader, ArithmeticError, ValueError):
+        return None

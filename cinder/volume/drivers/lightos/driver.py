@@ -114,7 +114,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             raise cinder_exception.InvalidAuthKey(
                 reason=_('the LightOS cluster does not take the token of '
                          '%(source)s: %(why)s')
-                % {'source': self.cluster.token_source, 'why': exc.msg})
+                % {'source': self.cluster.token_source, 'why': exc})
         LOG.info('Connected to the LightOS cluster %(uuid)s, subsystem '
                  '%(nqn)s.', {'uuid': info.uuid, 'nqn': info.subsystem_nqn})
 

@@ -25,7 +25,6 @@ from cinder.volume.drivers.lightos import waiting
 LOG = logging.getLogger(__name__)
 
 _HOST = types.HostAddress()
-_PORT = types.Port(min=1)
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
@@ -52,12 +51,16 @@ class Address(NamedTuple):
 
         :returns: None when it is none of these
         """
+        if not text.isprintable() or '%' in text:
+            return None
         if netutils.is_valid_ipv6(text):
             return cls(text, default_port)
         try:
             host, port = netutils.parse_host_port(text, default_port)
-            host, port = _HOST(host), _PORT(port)
+            host = _HOST(host)
         except (TypeError, ValueError):
+            return None
+        if not 0 < port < 65536:
             return None
         return cls(host, port)
 
@@ -71,7 +74,16 @@ class Endpoint:
         self.health = Health.NEW
         self.failures = 0
         self.retry_at = 0.0
+        self.again_at = 0.0
+        self.failing_since = 0.0
+        # Whether it has answered for another cluster.
+        self.stranger = False
         self.being_proven = False
+
+    @property
+    def failed_meanwhile(self) -> bool:
+        """Whether it failed another call while this one waited for it."""
+        return self.health is Health.ASIDE and not self.being_proven
 
     def __repr__(self) -> str:
         return '<Endpoint %s %s>' % (self.address, self.health.value)
@@ -117,9 +129,10 @@ class Endpoints:
             due = [each for each in rest if each.health is not Health.GOOD and
                    each.retry_at <= now]
             good = [each for each in rest if each.health is Health.GOOD]
-            aside = [each for each in rest if each not in due + good]
-            # With no good node left nobody waits for a pause to end: the
-            # caller's own pauses keep the tries apart.
+            aside = [each for each in rest if each not in due + good and
+                     each.again_at <= now]
+            # With no good node left the pauses are short, and all callers
+            # share them.
             for endpoint in due + good + aside:
                 endpoint.being_proven = endpoint.health is not Health.GOOD
                 return endpoint
@@ -136,6 +149,7 @@ class Endpoints:
             before = endpoint.health
             endpoint.health = Health.GOOD
             endpoint.failures = 0
+            endpoint.stranger = False
             endpoint.being_proven = False
         if before is Health.ASIDE:
             LOG.info('The LightOS node %s answers again.', endpoint.address)
@@ -145,13 +159,24 @@ class Endpoints:
         with self._lock:
             endpoint.being_proven = False
 
-    def set_aside(self, endpoint: Endpoint, why: str) -> None:
-        """An endpoint failed a call."""
+    def set_aside(self, endpoint: Endpoint, why: str,
+                  stranger: bool = False) -> None:
+        """An endpoint failed a call.
+
+        :param stranger: whether it is of another cluster
+        """
         with self._lock:
             before = endpoint.health
+            news = (before is not Health.ASIDE or
+                    stranger and not endpoint.stranger)
+            endpoint.stranger = stranger
             endpoint.health = Health.ASIDE
             endpoint.being_proven = False
             now = waiting.monotonic()
+            if before is not Health.ASIDE:
+                endpoint.failing_since = now
+            endpoint.again_at = now + waiting.pause_after(
+                now - endpoint.failing_since)
             # Calls that were in flight together fail together: they count
             # as one failure.
             if before is not Health.ASIDE or endpoint.retry_at <= now:
@@ -159,7 +184,7 @@ class Endpoints:
                 pause = min(_FIRST_PAUSE * 2 ** (endpoint.failures - 1),
                             _LONGEST_PAUSE)
                 endpoint.retry_at = now + pause * random.uniform(0.75, 1.0)
-        if before is not Health.ASIDE:
+        if news:
             LOG.warning('The LightOS node %(node)s is set aside and tried '
                         'again from time to time: %(why)s',
                         {'node': endpoint.address, 'why': why})

@@ -17,7 +17,7 @@ to temporary records, so that what is recorded is a claim to be checked.
 """
 
 import re
-from typing import NamedTuple, Optional
+from typing import Mapping, NamedTuple, Optional
 
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -110,15 +110,19 @@ def type_project(volume: Volume) -> str:
 
     :raises: InvalidVolumeType when it is no name that LightOS takes
     """
-    if not volume.volume_type_id:
-        return LIGHTOS_DEFAULT_PROJECT_NAME
-    specs = volume.volume_type.extra_specs or {}
-    project = specs.get(PROJECT_SPEC, LIGHTOS_DEFAULT_PROJECT_NAME)
+    project = extra_specs(volume).get(PROJECT_SPEC,
+                                      LIGHTOS_DEFAULT_PROJECT_NAME)
     if not is_name(project):
         raise exception.InvalidVolumeType(
             reason=_('%(spec)s=%(value)r is not the name of a LightOS '
                      'project') % {'spec': PROJECT_SPEC, 'value': project})
     return project
+
+
+def extra_specs(volume: Volume) -> Mapping[str, str]:
+    """The extra specs of the type of a volume, if it has one."""
+    volume_type = volume.volume_type if volume.volume_type_id else None
+    return (volume_type and volume_type.extra_specs) or {}
 
 
 def of_volume(volume: Volume) -> VolumeIdentity:

@@ -113,7 +113,7 @@ class Operation:
                 cmd=cmd, timeout=self.deadline.remaining, **kwargs)
         except exception.LightOSNoAnswer as exc:
             answer = Answer(
-                Outcome.UNKNOWN if exc.sent else Outcome.PASSING, exc.msg)
+                Outcome.UNKNOWN if exc.sent else Outcome.PASSING, str(exc))
         else:
             answer = _judge(cmd, status, data)
         answer = answer._replace(
@@ -207,7 +207,10 @@ def _judge(cmd: str, status: int, data: Any) -> Answer:
             return answer(Outcome.DONE)._replace(text='HTTP %d' % status)
         return answer(Outcome.UNKNOWN if writes else Outcome.PASSING)
     if status == http.HTTPStatus.NOT_FOUND:
-        return answer(Outcome.MISSING)
+        # What a proxy does not find may well be there.
+        if getattr(data, 'genuine', True):
+            return answer(Outcome.MISSING)
+        return answer(Outcome.UNKNOWN if writes else Outcome.PASSING)
     if (status == http.HTTPStatus.PRECONDITION_FAILED or
             status == http.HTTPStatus.BAD_REQUEST and
             code == _FAILED_PRECONDITION):

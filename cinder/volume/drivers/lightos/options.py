@@ -12,13 +12,14 @@
 """The options of a LightOS backend section in cinder.conf."""
 
 from oslo_config import cfg
+from oslo_config import types
 
 from cinder.volume import configuration
 
 lightos_opts = [
     cfg.ListOpt(
         'lightos_api_address',
-        item_type=cfg.types.HostAddress(),
+        item_type=types.HostAddress(),
         help='Addresses or host names of LightOS nodes, separated by commas. '
              'They are where the driver starts; it learns the current nodes '
              'from the cluster itself. Give two or more, so that the volume '

@@ -44,9 +44,7 @@ def of_volume(volume: Volume,
 
     :raises: InvalidVolumeType when the type asks for what LightOS has not
     """
-    specs: Mapping[str, str] = {}
-    if volume.volume_type_id:
-        specs = volume.volume_type.extra_specs or {}
+    specs = identity.extra_specs(volume)
     return VolumeSpecs(
         project=identity.type_project(volume),
         replicas=_replicas(specs, conf.lightos_default_num_replicas),

@@ -47,7 +47,8 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
-        return self.remaining == 0.0
+        """Whether less is left than a clock can tell from nothing."""
+        return self.remaining < 0.001
 
     @property
     def elapsed(self) -> float:
@@ -59,12 +60,19 @@ class Deadline:
         return Deadline(self.remaining * share)
 
 
-class Pauses:
-    """The pauses of one wait, which grow with the time already waited.
+def pause_after(waited: float) -> float:
+    """How long to pause, in seconds, after having waited for so long.
 
     A pause is at most a tenth of the time waited so far, so that waiting
     makes nothing much longer, and at most a second; jitter keeps waiters
     that began together from asking together.
+    """
+    length = min(waited * PAUSE_SHARE, LONGEST_PAUSE)
+    return max(length * random.uniform(0.75, 1.0), SHORTEST_PAUSE)
+
+
+class Pauses:
+    """The pauses of one wait, which grow with the time already waited.
 
     :param deadline: when the wait must have ended
     :param reserve: seconds before the deadline that no pause goes into
@@ -81,10 +89,7 @@ class Pauses:
         :param at_least: seconds that the cluster asked to be left alone for
             (``Retry-After``)
         """
-        waited = monotonic() - self._began
-        length = min(waited * PAUSE_SHARE, LONGEST_PAUSE)
-        length = max(length * random.uniform(0.75, 1.0), SHORTEST_PAUSE,
-                     at_least or 0.0)
+        length = max(pause_after(monotonic() - self._began), at_least or 0.0)
         left = self._deadline.remaining
         length = min(length, max(left - self._reserve, SHORTEST_PAUSE))
         sleep(min(length, left))

@@ -31,6 +31,7 @@ from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers import lightos
 from cinder.volume.drivers.lightos import connection
 from cinder.volume.drivers.lightos import exception
+from cinder.volume.drivers.lightos import transport
 from cinder.volume import volume_utils
 
 OTHER_CLUSTER = 'c2c2c2c2-0000-4000-8000-000000000002'
@@ -344,7 +345,7 @@ class NodesTestCase(ConnectionTestCase):
         self.assertFalse(exc.sent)
 
     def test_c4_connections_to_a_node_are_bounded(self):
-        self.mock_object(connection, '_CONNECTIONS_PER_NODE', 2)
+        self.mock_object(transport, 'CONNECTIONS_PER_NODE', 2)
         cluster = self.new(lightos_api_address=['10.0.0.1'])
         self.server.clusterinfo['apiEndpoints'] = []
         self.ask(cluster=cluster)

@@ -762,6 +762,15 @@ class FromSnapshotTestCase(base.LightOSTestCase):
             volume, self.snapshot)
         self.assert_tells(error, volume.name, other.uuid, 'made from')
 
+    def test_e4_source_of_the_same_name_with_another_uuid_is_not_ours(self):
+        volume = self.make_volume()
+        self.server.add_volume(
+            volume.name, ip_acl=ALL_CLOSED, source_name=self.there.name,
+            source_uuid='11111111-2222-4333-8444-555555555555')
+        self.assertRaises(
+            exception.LightOSNotOurs, self.driver.create_volume_from_snapshot,
+            volume, self.snapshot)
+
     def test_e4_source_that_the_reply_lacks_is_no_difference(self):
         volume = self.make_volume()
         mine = self.server.add_volume(volume.name, ip_acl=ALL_CLOSED,
@@ -866,8 +875,9 @@ class CloneTestCase(base.LightOSTestCase):
     def test_v3_snapshot_of_a_clone_that_never_ends_is_deleted(self):
         self.server.work_time['CreateVolume'] = math.inf
         began = self.clock.monotonic()
+        self.server.fault('DeleteSnapshot', status=503, times=2)
         self.assert_tells(self.failure(), 'is Creating')
-        self.assertIn('DeleteSnapshot', self.server.operations())
+        self.assertEqual(['Deleting'], self.snapshot_states())
         self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
 
     def test_v3_snapshot_of_a_clone_with_a_bad_type_is_deleted(self):
