@@ -127,8 +127,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                              '(/etc/nvme/hostnqn), which it needs to copy '
                              'images and volumes'))
         if missing:
-            raise exception.LightOSError(reason=_('cannot start: ') +
-                                         ', and '.join(missing))
+            raise exception.LightOSError(
+                reason=_('cannot start: %s') % ', and '.join(missing))
 
     def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
         if refresh:

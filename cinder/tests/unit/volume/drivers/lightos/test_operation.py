@@ -254,7 +254,7 @@ class ErrorTestCase(OperationTestCase):
         op = self.operation()
         exc = op.refused(op.send('get_volume', **self.address))
         explained = exc.explained('It is not yours')
-        self.assertEqual(exc.msg + '. It is not yours', explained.msg)
+        self.assertEqual('%s. It is not yours' % exc.msg, explained.msg)
         self.assertEqual(403, explained.status)
 
     def test_change_that_was_turned_down_is_told_in_the_end(self):
