@@ -102,6 +102,7 @@ def _start(given: arguments.Arguments, where: layout.Layout,
     cinder = block_storage.BlockStorage(url, address.replicas)
     scenario.until(lambda: bool(cinder.pools()),
                    'the scheduler knows no pool of the driver.')
+    cinder.lift_quotas()
     spec = importlib.util.find_spec('cinder')
     if spec is None or spec.origin is None:
         raise errors.DemoError('Cinder is not installed.')
