@@ -149,9 +149,7 @@ class LightOSConnection:
                     return result.status, result.data
             result = self._try(endpoint, cmd, request, deadline)
             if result.trouble is not None:
-                if result.blame:
-                    self._endpoints.set_aside(endpoint, result.trouble)
-                    self._relearn = True
+                self._relearn |= result.blame
                 trouble = _last_trouble(trouble, endpoint, result)
             if result.status is not None:
                 return result.status, result.data
@@ -297,6 +295,10 @@ class LightOSConnection:
             max(deadline.remaining, waiting.SHORTEST_PAUSE)))
         try:
             result = self._transfer(address, request, limit, token)
+            if result.trouble is not None and result.blame:
+                # Before another call gets this slot, and with it the node.
+                self._endpoints.set_aside(endpoint, result.trouble,
+                                          untrusted=result.untrusted)
         finally:
             slot.release()
         LOG.debug('#%(number)d %(cmd)s, %(node)s: %(status)s after '

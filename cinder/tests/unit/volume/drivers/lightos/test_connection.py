@@ -402,6 +402,33 @@ class NodesTestCase(ConnectionTestCase):
             self.assertEqual(200, call.result(timeout=30)[0])
         self.assertEqual([0, 2], most)
 
+    def test_c2_a_call_that_waits_for_a_hung_node_does_not_ask_it(self):
+        self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
+        cluster = self.new(lightos_api_address=['10.0.0.1', '10.0.0.2'])
+        self.server.clusterinfo['apiEndpoints'] = []
+        self.ask(cluster=cluster)
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        hung = self.server.fault('ListNodes', node='10.0.0.2', hang=True,
+                                 times=None,
+                                 before=lambda request: gate.wait(5))
+        # The moment between the end of a call and its being noted.
+        set_aside = cluster._endpoints.set_aside
+
+        def late(*args: Any, **kwargs: Any) -> None:
+            threading.Event().wait(0.1)
+            set_aside(*args, **kwargs)
+
+        self.mock_object(cluster._endpoints, 'set_aside', late)
+        calls = self.at_once(8, lambda number: self.ask(cluster=cluster))
+        while not hung.hits:
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.1)
+        gate.set()
+        for call in calls:
+            self.assertEqual(200, call.result(timeout=30)[0])
+        self.assertEqual(1, hung.hits)
+
 
 @ddt.ddt
 class RepetitionTestCase(ConnectionTestCase):
