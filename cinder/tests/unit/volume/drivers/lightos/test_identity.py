@@ -364,6 +364,15 @@ class NameAloneTestCase(base.LightOSTestCase):
         self.assertEqual(1, len(self.server.volumes()))
         self.assert_deleted(volume)
 
+    def test_o2_own_volume_is_deleted_though_the_others_is_gone(self):
+        volume = self.make_volume(provider_id='default ' + UUID)
+        self.named(volume)
+        self.assert_deleted(volume)
+
+    def test_o2_volume_that_is_gone_with_the_others_is_deleted(self):
+        volume = self.make_volume(provider_id='default ' + UUID)
+        self.assert_deleted(volume)
+
     def test_e4_field_that_the_reply_lacks_is_no_difference(self):
         volume = self.make_volume()
         reply = self.named(volume).reply()
