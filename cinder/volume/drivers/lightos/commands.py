@@ -29,6 +29,9 @@ _VOLUME = _VOLUMES + '/{volume_uuid}'
 _SNAPSHOTS = '/projects/{project_name}/snapshots'
 _SNAPSHOT = _SNAPSHOTS + '/{snapshot_uuid}'
 
+# Query of the lists: what shows one page of them.
+_PAGE = {'limit': 'limit', 'offsetUUID': 'offset_uuid'}
+
 # Fields that the API wraps into a message of their own (StringList).
 _STRING_LISTS = ('acl', 'IPAcl')
 
@@ -61,10 +64,12 @@ COMMANDS: Mapping[str, Command] = {
     'get_cluster_info': Command('GET', '/clusterinfo'),
     'get_cluster': Command('GET', '/cluster'),
     'get_nodes': Command('GET', '/nodes'),
+    'list_projects': Command('GET', '/projects'),
 
     'get_volume': Command('GET', _VOLUME),
     'get_volume_by_name': Command('GET', _VOLUMES,
                                   query={'name': 'volume_name'}),
+    'list_volumes': Command('GET', _VOLUMES, query=_PAGE),
     'create_volume': Command('POST', _VOLUMES, body={
         'name': 'name',
         'size': 'size',
@@ -93,6 +98,7 @@ COMMANDS: Mapping[str, Command] = {
     'get_snapshot': Command('GET', _SNAPSHOT),
     'get_snapshot_by_name': Command('GET', _SNAPSHOTS,
                                     query={'Name': 'snapshot_name'}),
+    'list_snapshots': Command('GET', _SNAPSHOTS, query=_PAGE),
     'create_snapshot': Command('POST', _SNAPSHOTS, body={
         'name': 'name',
         'sourceVolumeUUID': 'src_volume_uuid',
@@ -130,7 +136,8 @@ def build(cmd: str, **kwargs: Any) -> Request:
     if command.query:
         target += '?' + urllib.parse.urlencode(
             {parameter: kwargs[keyword]
-             for parameter, keyword in command.query.items()})
+             for parameter, keyword in command.query.items()
+             if kwargs[keyword] is not None})
     etag = kwargs.get('etag')
     return Request(
         method=command.method,

@@ -178,6 +178,34 @@ class Capacity(NamedTuple):
             provisioned=_number(statistics, 'logicalStorage'))
 
 
+def parse_volumes(data: Any) -> tuple[Volume, ...]:
+    """A page of volumes (LightOS API: ListVolumes).
+
+    :raises: LightOSBadReply when it is none
+    """
+    return tuple(_items(data, 'volumes', Volume.parse))
+
+
+def parse_snapshots(data: Any) -> tuple[Snapshot, ...]:
+    """A page of snapshots (LightOS API: ListSnapshots).
+
+    :raises: LightOSBadReply when it is none
+    """
+    return tuple(_items(data, 'snapshots', Snapshot.parse))
+
+
+def parse_projects(data: Any) -> tuple[str, ...]:
+    """The names of the projects (LightOS API: ListProjects).
+
+    :raises: LightOSBadReply when it is no list of projects
+    """
+    projects = _message(data).get('projects', [])
+    if not isinstance(projects, list):
+        raise exception.LightOSBadReply('projects is no list')
+    names = (_text(_message(project), 'name') for project in projects)
+    return tuple(name for name in names if name)
+
+
 def parse_node_endpoints(data: Any) -> tuple[str, ...]:
     """The ``nvmeEndpoint`` of every node (LightOS API: ListNodes).
 

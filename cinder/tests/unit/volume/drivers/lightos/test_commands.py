@@ -30,6 +30,13 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
     'get_cluster_info': ({}, 'GET', '/clusterinfo', None),
     'get_cluster': ({}, 'GET', '/cluster', None),
     'get_nodes': ({}, 'GET', '/nodes', None),
+    'list_projects': ({}, 'GET', '/projects', None),
+    'list_volumes': (
+        {'project_name': 'p', 'limit': 1000, 'offset_uuid': UUID},
+        'GET', '/projects/p/volumes?limit=1000&offsetUUID=' + UUID, None),
+    'list_snapshots': (
+        {'project_name': 'p', 'limit': 1000, 'offset_uuid': None},
+        'GET', '/projects/p/snapshots?limit=1000', None),
     'get_volume': (
         {'project_name': 'p', 'volume_uuid': UUID},
         'GET', '/projects/p/volumes/' + UUID, None),
