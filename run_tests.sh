@@ -34,6 +34,7 @@ FULL_STAGES=(
     'docs           docs'
     'releasenotes   releasenotes'
     'cinder-24      cinder-24'
+    'model          py3 -- model'
 )
 
 TOX=.tox/run_tests/bin/tox

@@ -50,7 +50,6 @@ CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
 LIGHTOS = 'LIGHTOS'
-TEMPORARY_SNAPSHOT_PREFIX = 'for_clone_%s_'
 # How long a temporary snapshot lives at the most if nobody can delete it.
 TEMPORARY_SNAPSHOT_RETENTION = '86400s'
 # The part of an operation's time that is kept for undoing what failed.
@@ -188,7 +187,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             _('clone volume %(source)s to volume %(volume)s')
             % {'source': src_vref.id, 'volume': volume.id})
         wanted = self._wanted(volume)
-        prefix = TEMPORARY_SNAPSHOT_PREFIX % volume.id
+        prefix = identity.clone_prefix(volume.id)
         name = prefix + uuid.uuid4().hex
         found = snapshots.create(
             self._most_of(op), name, identity.of_volume(src_vref),
@@ -206,7 +205,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     @volume_utils.trace
     def delete_volume(self, volume: Volume) -> None:
         op = self._operation(_('delete volume %s') % volume.id)
-        volumes.delete(op, identity.of_volume(volume))
+        volumes.delete(op, identity.of_volume(volume), self._made(volume))
 
     @volume_utils.trace
     def extend_volume(self, volume: Volume, new_size: int) -> None:
@@ -407,6 +406,22 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             size=volume.size,
             specs=specs.of_volume(volume, self.configuration),
             access=access.closed(self.configuration.lightos_use_ipacl))
+
+    def _made(self, volume: Volume) -> Optional[volumes.Wanted]:
+        """What a create makes of a record; None if its type is broken."""
+        try:
+            wanted = self._wanted(volume)
+        except (cinder_exception.VolumeTypeNotFound,
+                cinder_exception.InvalidVolumeType):
+            return None
+        if volume.snapshot_id:
+            return wanted._replace(source=volumes.Source(
+                None, CONF.snapshot_name_template % volume.snapshot_id))
+        if volume.source_volid:
+            prefix = identity.clone_prefix(volume.id)
+            return wanted._replace(
+                source=volumes.Source(None, prefix, prefix))
+        return wanted
 
     def _refuse_other_project(self, op: operation.Operation,
                               wanted: volumes.Wanted, project: str) -> None:

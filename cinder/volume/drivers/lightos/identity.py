@@ -61,7 +61,11 @@ class ProviderId(NamedTuple):
 
 
 class VolumeIdentity(NamedTuple):
-    """All that is known of where to find the LightOS volume of a record."""
+    """All that is known of where to find the LightOS volume of a record.
+
+    :param launched: whether Cinder has seen the volume in service; it notes
+        that after it has written what the driver recorded
+    """
 
     cinder_id: str
     name_id: str
@@ -69,6 +73,16 @@ class VolumeIdentity(NamedTuple):
     recorded: Optional[ProviderId]
     type_project: str
     migrating: bool
+    launched: bool
+
+    @property
+    def copied(self) -> bool:
+        """Whether what is recorded may have been copied from another record.
+
+        Cinder copies ``provider_id`` to the records of volumes that it is
+        about to create, and then writes what the driver returns for them.
+        """
+        return self.migrating or not self.launched
 
     @property
     def projects(self) -> tuple[str, ...]:
@@ -143,7 +157,8 @@ def of_volume(volume: Volume) -> VolumeIdentity:
         name=volume_name(volume),
         recorded=recorded,
         type_project=project,
-        migrating=bool(volume.migration_status))
+        migrating=bool(volume.migration_status),
+        launched=volume.launched_at is not None)
 
 
 def of_snapshot(snapshot: Snapshot) -> SnapshotIdentity:
@@ -164,6 +179,11 @@ def of_snapshot(snapshot: Snapshot) -> SnapshotIdentity:
 def volume_name(volume: Volume) -> str:
     """The name under which the driver creates the volume of a record."""
     return CONF.volume_name_template % volume.name_id
+
+
+def clone_prefix(volume_id: str) -> str:
+    """How the temporary snapshots begin that a volume is cloned through."""
+    return 'for_clone_%s_' % volume_id
 
 
 def snapshot_name(snapshot: Snapshot) -> str:

@@ -44,7 +44,10 @@ def find(op: operation.Operation,
         return find_by_name(op, sought.name, sought.projects)
     volume = read(op, recorded.project, recorded.uuid)
     if volume is None:
-        return None
+        if sought.launched:
+            return None
+        # The UUID may be a copied one, of a volume that is gone by now.
+        return find_by_name(op, sought.name, sought.own_projects)
     if is_named_for(volume.name, sought.name_id):
         return Found(recorded.project, volume)
     LOG.info('The LightOS volume %(uuid)s, recorded for volume %(id)s, is '

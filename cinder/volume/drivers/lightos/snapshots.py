@@ -52,7 +52,8 @@ def create(op: operation.Operation, name: str,
         LightOSError
     """
     recorded = source.recorded
-    if recorded and recorded.uuid:
+    if recorded and recorded.uuid and not source.copied:
+        # A look at the volume before would tell what the snapshot tells.
         found = _take(op, name, recorded.project, recorded.uuid, most_posts,
                       retention)
         if lookup.is_named_for(found.snapshot.source_volume_name,

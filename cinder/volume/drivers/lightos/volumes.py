@@ -111,10 +111,16 @@ def create(op: operation.Operation, wanted: Wanted) -> lookup.Found:
         op.pause(pauses, answer.text, answer.retry_after)
 
 
-def delete(op: operation.Operation,
-           sought: identity.VolumeIdentity) -> None:
+def delete(op: operation.Operation, sought: identity.VolumeIdentity,
+           made: Optional[Wanted]) -> None:
     """Delete a volume; one that is gone, going or Failed is deleted.
 
+    One that may be another's is left as it is, with a warning, and the
+    record has none: what is left over can be deleted by hand, what was
+    somebody else's could not be brought back, and a record that cannot be
+    deleted helps nobody.
+
+    :param made: what create makes of the record; None when it makes nothing
     :raises: VolumeIsBusy, LightOSRefused, LightOSNotSeen
     """
     pauses = op.pauses()
@@ -122,13 +128,13 @@ def delete(op: operation.Operation,
         found = lookup.find(op, sought)
         if found is None or found.volume.state in replies.DEAD:
             return
-        if sought.migrating and _only_named(found, sought):
-            # Whose it is cannot be told while Cinder swaps the records.
-            LOG.warning('Not deleting the LightOS volume %(uuid)s of '
-                        'project %(project)s: volume %(id)s is migrating '
-                        'and has another one recorded.',
-                        {'uuid': found.volume.uuid,
-                         'project': found.project, 'id': sought.cinder_id})
+        doubt = _doubt(found, sought, made)
+        if doubt:
+            LOG.warning('Not deleting the LightOS volume %(uuid)s of project '
+                        '%(project)s, which has the name of volume %(id)s: '
+                        '%(doubt)s.',
+                        {'uuid': found.volume.uuid, 'project': found.project,
+                         'id': sought.cinder_id, 'doubt': doubt})
             return
         answer = op.send('delete_volume', project_name=found.project,
                          volume_uuid=found.volume.uuid,
@@ -235,7 +241,32 @@ def _closed(op: operation.Operation, wanted: Wanted,
     return closed
 
 
-def _only_named(found: lookup.Found, sought: identity.VolumeIdentity) -> bool:
-    """Whether it was found by name though another's UUID is recorded."""
-    return bool(sought.recorded and sought.recorded.uuid and
-                sought.recorded.uuid.lower() != found.volume.uuid.lower())
+def _doubt(found: lookup.Found, sought: identity.VolumeIdentity,
+           made: Optional[Wanted]) -> str:
+    """Why a volume that was found may be another's; empty if it is not.
+
+    The recorded UUID proves whose it is. Where none is recorded the name
+    does, once Cinder has had the volume in service: older releases recorded
+    nothing else, and their volumes may have been extended since. A record
+    that never came so far is that of a create that failed, perhaps because
+    another volume has its name: then only what that create can have made is
+    the record's. So it is if the UUID of another volume is recorded, which
+    the driver would have replaced.
+    """
+    recorded = sought.recorded and sought.recorded.uuid
+    if recorded and recorded.lower() == found.volume.uuid.lower():
+        return ''
+    if recorded and sought.migrating:
+        # Whose it is cannot be told while Cinder swaps the records.
+        return _('it is migrating and has another one recorded')
+    if not recorded and sought.launched:
+        return ''
+    if (found.volume.source_snapshot_name or '').startswith(
+            identity.clone_prefix(sought.cinder_id)):
+        # The record of a clone of a cached image does not name its source.
+        return ''
+    if made is None:
+        return _('no volume can be made of its type')
+    if found.project not in (sought.projects[0], made.specs.project):
+        return _('it is made in project %s') % made.specs.project
+    return made.differences(found.volume)

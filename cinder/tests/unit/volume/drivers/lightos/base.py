@@ -14,6 +14,8 @@
 
 from typing import Any, Optional, Sequence
 
+from oslo_utils import timeutils
+
 from cinder import context
 from cinder import objects
 from cinder.objects import fields
@@ -112,14 +114,16 @@ class LightOSTestCase(test.TestCase):
                     create: bool = False, **values: Any) -> objects.Volume:
         """A volume in Cinder's database, of 1 GiB unless ``size`` is given.
 
-        :param create: whether the driver creates it on the cluster, too
+        :param create: whether the driver creates it on the cluster, too, and
+            Cinder sees it in service
         """
         values.setdefault('volume_type_id', volume_type.id if volume_type
                           else self.vt['id'])
         volume = test_utils.create_volume(self.context,
                                           **{'host': HOST, **values})
         if create:
-            self.record(volume, self.driver.create_volume(volume))
+            self.record(volume, {**self.driver.create_volume(volume),
+                                 'launched_at': timeutils.utcnow()})
         return volume
 
     def make_snapshot(self, volume: objects.Volume, create: bool = False,

@@ -511,6 +511,34 @@ class ExtendTestCase(base.LightOSTestCase):
         self.assertEqual(({'size': '3 gib'}, etag),
                          (request.body, request.headers['If-Match']))
 
+    def test_e6_change_that_shows_late_is_seldom_asked_for_again(self):
+        self.server.shows_updating = False
+        self.server.work_time['UpdateVolume'] = 5
+        began = self.clock.monotonic()
+        self.extend()
+        asked = [request.at - began for request in self.server.requests
+                 if request.operation == 'UpdateVolume']
+        self.assertEqual([0, 1, 3, 7], [int(each) for each in asked])
+
+    def test_e3_change_that_was_accepted_and_lost_is_asked_for_again(self):
+        self.server.fault('UpdateVolume', body={})
+        began = self.clock.monotonic()
+        self.extend()
+        self.assertLess(self.clock.monotonic() - began, 1.3)
+
+    def test_e6_change_that_another_writer_undid_is_decided_at_once(self):
+        self.server.shows_updating = False
+        self.server.work_time['UpdateVolume'] = 50
+
+        def undo(request: fake_lightos.Request) -> None:
+            self.there.then, self.there.due = {}, math.inf
+            self.server.work_time['UpdateVolume'] = 0
+
+        self.server.fault('GetVolume', skip=5, before=undo)
+        began = self.clock.monotonic()
+        self.extend()
+        self.assertLess(self.clock.monotonic() - began, 0.2)
+
     def test_v5_nothing_to_do_if_the_size_is_there(self):
         self.extend()
         self.server.requests.clear()
