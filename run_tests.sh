@@ -30,6 +30,8 @@ STAGES=(
     'demo           py3 -- demo'
 )
 FULL_STAGES=(
+    'faults         py3 -- faults'
+    'outages        py3 -- outages'
     'coverage       cover'
     'docs           docs'
     'releasenotes   releasenotes'

@@ -33,7 +33,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import subunit
 import testtools
@@ -49,12 +49,13 @@ class Suite(NamedTuple):
     :param path: directory in which stestr looks for them
     :param exclude: regular expression of those that are not of the suite
     :param of_cinder: whether path is in the installed Cinder, not in the tree
-    :param serial: whether its tests share something that costs minutes
+    :param workers: how many processes run its tests, by default one for
+        each core
     """
     path: str
     exclude: str = '^$'
     of_cinder: bool = True
-    serial: bool = False
+    workers: Optional[int] = None
 
 
 def all_but(module: str) -> str:
@@ -72,8 +73,11 @@ SUITES = {
     'compliance': Suite('cinder/tests/compliance',
                         all_but('test_volume_drivers')),
     'simulator': Suite('lightos_simulator/tests', of_cinder=False),
-    **{path.stem[len('test_'):]: Suite(FUNCTIONAL, all_but(path.stem),
-                                       serial=True)
+    # Most of them share something that costs minutes; those that mostly wait
+    # need no core each.
+    **{path.stem[len('test_'):]: Suite(
+        FUNCTIONAL, all_but(path.stem),
+        workers=2 if path.stem == 'test_faults' else 1)
        for path in (TREE / FUNCTIONAL).glob('test_*.py')},
 }
 PY3_SUITES = ['unit', 'simulator', 'shipped', 'compliance']
@@ -176,8 +180,8 @@ def run(suite: str, arguments: list[str]) -> bool:
     # Of the shipped tests some fail by design: stestr's own report of them
     # would only hide those that should not.
     shipped = suite == 'shipped'
-    if SUITES[suite].serial:
-        arguments = ['--serial', *arguments]
+    if SUITES[suite].workers:
+        arguments = ['--concurrency', str(SUITES[suite].workers), *arguments]
     ended = stestr(suite, 'run', '--exclude-regex', SUITES[suite].exclude,
                    *arguments, captured=shipped)
     outcomes = recorded_outcomes(suite)

@@ -13,7 +13,7 @@
 
 import configparser
 import os
-from typing import Union
+from typing import Optional, Union
 
 from demo import arguments
 from demo import cluster
@@ -40,10 +40,18 @@ def start_simulator(where: layout.Layout,
     return cluster.Simulator(service.told)
 
 
+Options = dict[str, Union[str, os.PathLike[str], int]]
+
+
 def start_cinder(where: layout.Layout, started: processes.Processes,
-                 address: cluster.Address) -> str:
-    """Start Cinder on the cluster; return the URL of its API."""
-    _write(where.run / 'cinder.conf', _cinder_conf(where, address))
+                 address: cluster.Address,
+                 options: Optional[Options] = None) -> str:
+    """Start Cinder on the cluster; return the URL of its API.
+
+    :param options: of the backend, beside those that reach the cluster
+    """
+    _write(where.run / 'cinder.conf',
+           _cinder_conf(where, address, options or {}))
     # Cinder's own paste file stays as it is, behind a filter.
     paste = where.environment / 'etc' / 'cinder' / 'api-paste.ini'
     _write(where.run / 'api-paste.ini', {'filter-app:osapi_volume': {
@@ -59,18 +67,17 @@ def start_cinder(where: layout.Layout, started: processes.Processes,
     return f'http://127.0.0.1:{service.told["port"]}/v3'
 
 
-Sections = dict[str, dict[str, Union[str, os.PathLike[str], int]]]
-
-
-def _cinder_conf(where: layout.Layout, address: cluster.Address) -> Sections:
+def _cinder_conf(where: layout.Layout, address: cluster.Address,
+                 options: Options) -> dict[str, Options]:
     of_cinder = where.environment / 'etc' / 'cinder'
-    backend: dict[str, Union[str, os.PathLike[str], int]] = {
+    backend: Options = {
         'volume_backend_name': BACKEND,
         'volume_driver': 'cinder.volume.drivers.lightos.LightOSVolumeDriver',
         'lightos_api_address': ','.join(address.addresses),
         'lightos_api_port': address.port,
         'lightos_default_num_replicas': address.replicas,
-        'driver_ssl_cert_verify': str(address.ca_file is not None)}
+        'driver_ssl_cert_verify': str(address.ca_file is not None),
+        **options}
     if address.jwt_file:
         backend['lightos_jwt_file'] = address.jwt_file
     if address.ca_file:
@@ -100,7 +107,7 @@ def _cinder_conf(where: layout.Layout, address: cluster.Address) -> Sections:
         BACKEND: backend}
 
 
-def _write(path: os.PathLike[str], sections: Sections) -> None:
+def _write(path: os.PathLike[str], sections: dict[str, Options]) -> None:
     # A percent sign in a path means nothing to Cinder.
     parser = configparser.RawConfigParser()
     for name, options in sections.items():

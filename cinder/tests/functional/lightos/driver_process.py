@@ -31,8 +31,10 @@ import tempfile
 import threading
 import time
 from typing import Any, Callable, Optional
+import warnings
 
 from oslo_config import cfg
+import urllib3
 
 from cinder import context
 from cinder import coordination
@@ -44,6 +46,7 @@ from cinder.volume import driver as volume_driver
 from cinder.volume.drivers import lightos
 from cinder.volume.drivers.lightos import cluster
 from cinder.volume.drivers.lightos import operation
+from cinder.volume.drivers.lightos import replies
 from cinder.volume.drivers.lightos import waiting
 from cinder.volume import manager
 
@@ -123,6 +126,32 @@ class Backend:
         """One call: [status, reply]."""
         return self.driver.cluster.send_cmd(cmd=cmd, timeout=timeout,
                                             **kwargs)
+
+    def look(self, volume_uuid: str, timeout: float) -> Any:
+        """Read a volume: its UUID, None when it is gone."""
+        found = operation.Operation(
+            self.driver.cluster, 'look', waiting.Deadline(timeout)).read(
+                'get_volume', replies.Volume.parse, project_name='default',
+                volume_uuid=volume_uuid)
+        return found and found.uuid
+
+    def warned(self, times: int, suppressed: bool) -> dict[str, Any]:
+        """What Python's warnings come of some calls.
+
+        :param suppressed: whether to do before what Cinder's volume manager
+            does where suppress_requests_ssl_warnings is set
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            if suppressed:
+                urllib3.disable_warnings(
+                    urllib3.exceptions.InsecureRequestWarning)
+            before = list(warnings.filters)
+            for _each in range(times):
+                self.refresh(timeout=10)
+            return {'categories': [each.category.__name__
+                                   for each in caught],
+                    'untouched': before == list(warnings.filters)}
 
     def refresh(self, timeout: float) -> str:
         """Learn from the cluster: its UUID."""

@@ -43,7 +43,9 @@ class Rule:
 
     :ivar action: ``reply``; ``hang`` (read and never answered); ``close`` (in
         order) and ``reset``, both after ``sent`` of the reply; ``dribble``
-        (a byte at a time); ``long`` (``length`` blanks and ``end``)
+        (a byte at a time); ``long`` (``length`` blanks and ``end``); ``raw``
+        (``body``, and after ``pause`` seconds ``end`` if there is one, both
+        in Latin-1 and as they are; without an ``end`` that is all)
     :ivar when: regular expression, searched for in ``METHOD path``
     :ivar times: how often it happens; None is for ever
     :ivar kept: whether it happens only to requests that are not the first of
@@ -300,12 +302,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def long(self, rule: Rule) -> None:
         end = rule.end.encode()
-        self._send(http_reply(200, '', {
-            'Content-Length': str(rule.length + len(end))}))
+        self._send(http_reply(rule.status, '', {
+            'Content-Length': str(rule.length + len(end)), **rule.headers}))
         chunk = b' ' * 65536
         for _count in range(rule.length // len(chunk)):
             self._send(chunk)
         self._send(end)
+
+    def raw(self, rule: Rule) -> None:
+        self._send(rule.body.encode('latin-1'))
+        if rule.end:
+            self.server.released.wait(rule.pause)
+            self._send(rule.end.encode('latin-1'))
+        else:
+            self.close_connection = True
 
 
 class Program:

@@ -15,11 +15,15 @@ Each class stands here twice, once for eventlet and once for native threads.
 Nodes have one second to answer, so that what takes a second took one timeout.
 """
 
+import gzip
 import pathlib
+import socket
+import ssl
 import subprocess
 import time
 from typing import Any, Callable, Optional
 import uuid
+import warnings
 
 import ddt
 import fixtures
@@ -44,6 +48,7 @@ TOKEN = 'eyJhbGciOiJSUzI1NiJ9.e30.c2VjcmV0LXNpZ25hdHVyZQ'
 WARNING, ERROR, INFO = 'WARNING', 'ERROR', 'INFO'
 POST = {'cmd': 'create_volume', 'project_name': 'default', 'name': 'volume',
         'size': '1 gib'}
+VOLUME = '5a5c1b0e-0000-4000-8000-000000000001'
 
 
 def refresh(times: int = 1, timeout: float = ENOUGH) -> list[processes.Call]:
@@ -52,6 +57,10 @@ def refresh(times: int = 1, timeout: float = ENOUGH) -> list[processes.Call]:
 
 def post(timeout: float = ENOUGH) -> processes.Call:
     return call('send', timeout=timeout, **POST)
+
+
+def look(volume_uuid: str = VOLUME) -> processes.Call:
+    return call('look', volume_uuid=volume_uuid, timeout=ENOUGH)
 
 
 class Nodes:
@@ -302,10 +311,41 @@ FAULTS = {
         'apiendpoints', action='reply',
         body={'UUID': '5a5c1b0e-0000-4000-8000-000000000001',
               'apiEndpoints': 'here'}),
-    'half_a_header': Fault.rule('no uuid', action='close', sent=0.1),
+    'half_a_header': Fault.rule('headers', action='close', sent=0.1),
     'html_502': Fault.rule('502', action='reply', status=502, body=HTML),
     'html_503': Fault.rule('503', action='reply', status=503, body=HTML),
     'empty_504': Fault.rule('504', action='reply', status=504, body=''),
+}
+
+OK = 'HTTP/1.1 200 OK\r\n'
+GZIP = OK + 'Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s'
+# A GiB of blanks, packed twice, is a few KiB.
+BOMB = gzip.compress(gzip.compress(b' ' * (1 << 28)) * 4).decode('latin-1')
+# Replies as no server should send them; {token} is the driver's own.
+GARBAGE = {
+    'http_0_9': '{}',
+    'http_2': 'HTTP/2 200 OK\r\n\r\n{}',
+    'token_for_a_status': 'Bearer {token}\r\n\r\n',
+    'token_for_a_header': OK + 'Bearer {token}\r\n\r\n{}',
+    'early_hints': 'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n',
+    'switched_protocols': 'HTTP/1.1 101 Whatever\r\nUpgrade: x\r\n\r\n',
+    'continue_without_end': 'HTTP/1.1 100 Continue\r\n\r\n' * 10000,
+    'long_header': OK + 'X: ' + 'x' * (1 << 20) + '\r\n\r\n{}',
+    'many_headers': OK + 'X: x\r\n' * 10000 + '\r\n{}',
+    'nul': OK + 'Content-Length: 8\r\n\r\n{"a":"\0"}',
+    'bad_chunk': OK + 'Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0',
+    'negative_chunk': OK + 'Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n',
+    'huge_chunk': OK + 'Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n{}',
+    'chunk_without_end': OK + 'Transfer-Encoding: chunked\r\n\r\n2\r\n{}',
+    'contradicting_lengths': OK + 'Content-Length: 2, 3\r\n\r\n{}',
+    'length_beyond_the_end': OK + 'Content-Length: 99999999999\r\n\r\n{}',
+    'length_that_is_none': OK + 'Content-Length: x\r\n\r\n{',
+    'gzip': GZIP % (5, '\x1f\x8bxyz'),
+    'gzip_bomb': GZIP % (len(BOMB), BOMB),
+    'twice_the_same_field': OK + 'Content-Length: 15\r\n\r\n{"a":1, "a":2}',
+    'nan': OK + 'Content-Length: 9\r\n\r\n{"a":NaN}',
+    'half_a_surrogate': OK + 'Content-Length: 14\r\n\r\n{"a":"\\ud800"}',
+    'deep': OK + '\r\n{"a":' + '[' * 100000,
 }
 
 # What the cluster itself says when it cannot serve: nothing against the node.
@@ -336,6 +376,31 @@ class OneBadNode:
                 each for each in report.outcomes
                 if each.seconds > 0.8 * fault.seconds]))
         self.assert_one_warning(report, nodes.endpoints[0], fault.said)
+
+    @ddt.data(*GARBAGE)
+    def test_e5_garbage_is_a_fault_of_the_node(self, name: str) -> None:
+        nodes = self.make_nodes()
+        driver = self.make_driver(nodes)
+        driver.works(*refresh())
+        nodes.rule(0, action='raw',
+                   body=GARBAGE[name].replace('{token}', TOKEN))
+        report = driver.works(*refresh(6))
+        self.assert_quick(report)
+        self.assert_one_warning(report, nodes.endpoints[0])
+
+    def test_e5_answer_after_another_is_taken_for_no_other_calls(
+            self) -> None:
+        nodes = self.make_nodes(1)
+        driver = self.make_driver(nodes)
+        driver.works(*refresh())
+        stale = str(uuid.uuid4())
+        reply = '{"UUID": "%s", "state": "Available"}' % stale
+        nodes.rule(action='raw', when='volumes', times=1, pause=0.2,
+                   body='HTTP/1.1 103 Early Hints\r\n\r\n',
+                   end='%sContent-Length: %d\r\n\r\n%s' % (
+                       OK, len(reply), reply))
+        report = driver.works(*[look()] * 50)
+        self.assertEqual({VOLUME}, {each.value for each in report.outcomes})
 
     @ddt.data(*BLAMELESS)
     def test_e2_error_of_the_cluster_fails_nothing(self, name: str) -> None:
@@ -380,23 +445,20 @@ class OneBadNode:
         self.assertLess(2, noticed)
         self.assertEqual(noticed, slow)
 
-    def test_c2_probe_is_shorter_than_a_long_timeout(self) -> None:
-        # A probe has 5 seconds, however long a call may take.
-        nodes = self.make_nodes()
-        driver = self.make_driver(nodes, lightos_api_service_timeout=6)
-        driver.works(*refresh())
-        nodes.rule(0, action='hang')
-        self.assertLessEqual(6, driver.works(*refresh(3)).slowest)
-        time.sleep(1.1)
-        self.assert_quick(driver.works(*refresh()), 5)
-        # It has failed, and the pause has doubled.
-        self.assert_quick(driver.works(*refresh(6)))
-
     def test_too_long_a_reply_is_not_read(self) -> None:
         nodes = self.make_nodes()
         driver = self.make_driver(nodes, lightos_api_service_timeout=9)
         driver.works(*refresh())
         nodes.rule(0, action='long', length=1 << 30)
+        report = driver.works(*refresh(6))
+        self.assert_one_warning(report, nodes.endpoints[0], 'too long')
+
+    def test_too_long_a_redirect_is_not_read(self) -> None:
+        nodes = self.make_nodes()
+        driver = self.make_driver(nodes, lightos_api_service_timeout=9)
+        driver.works(*refresh())
+        nodes.rule(0, action='long', length=1 << 30, status=302,
+                   headers={'Location': '/elsewhere'})
         report = driver.works(*refresh(6))
         self.assert_one_warning(report, nodes.endpoints[0], 'too long')
 
@@ -466,10 +528,10 @@ class OneBadNode:
         driver = self.make_driver(nodes)
         driver.works(*refresh())
         nodes.rule(0, action='reply', status=404, body=HTML)
-        statuses = [each.value[0] for each in driver.works(*[call(
-            'send', timeout=ENOUGH, cmd='get_volume', project_name='default',
-            volume_uuid=str(uuid.uuid4()))] * 6).outcomes]
-        self.assertEqual([200] * 6, statuses)
+        report = driver.works(*[look()] * 6)
+        self.assertEqual([VOLUME] * 6, [each.value
+                                        for each in report.outcomes])
+        self.assert_one_warning(report, nodes.endpoints[0], '404')
 
     def test_e5_404_to_the_proof_is_no_answer_to_the_call(self) -> None:
         nodes = self.make_nodes()
@@ -480,10 +542,8 @@ class OneBadNode:
         nodes.rule(0, action='reply', when='clusterinfo', status=404,
                    body={'code': 5, 'message': 'no such page'})
         time.sleep(1.1)
-        statuses = [each.value[0] for each in driver.works(*[call(
-            'send', timeout=ENOUGH, cmd='get_volume', project_name='default',
-            volume_uuid=str(uuid.uuid4()))] * 6).outcomes]
-        self.assertEqual([200] * 6, statuses)
+        self.assertEqual([VOLUME] * 6, [
+            each.value for each in driver.works(*[look()] * 6).outcomes])
 
 
 class OneBadNodeEventletTest(InEventlet, OneBadNode, FaultTestCase):
@@ -491,7 +551,18 @@ class OneBadNodeEventletTest(InEventlet, OneBadNode, FaultTestCase):
 
 
 class OneBadNodeNativeTest(InNativeThreads, OneBadNode, FaultTestCase):
-    pass
+
+    def test_c2_probe_is_shorter_than_a_long_timeout(self) -> None:
+        # A probe has 5 seconds, however long a call may take.
+        nodes = self.make_nodes()
+        driver = self.make_driver(nodes, lightos_api_service_timeout=6)
+        driver.works(*refresh())
+        nodes.rule(0, action='hang')
+        self.assertLessEqual(6, driver.works(*refresh(3)).slowest)
+        time.sleep(1.1)
+        self.assert_quick(driver.works(*refresh()), 5)
+        # It has failed, and the pause has doubled.
+        self.assert_quick(driver.works(*refresh(6)))
 
 
 @ddt.ddt
@@ -512,6 +583,39 @@ class Writes:
             [(each.error, each.sent) for each in report.outcomes])
         self.assertEqual(1, len(nodes.requests('POST')))
         self.assert_quick(report, FAULTS[name].seconds)
+
+    @ddt.data(*GARBAGE)
+    def test_e4_garbage_does_not_have_it_repeated(self, name: str) -> None:
+        nodes = self.make_nodes()
+        driver = self.make_driver(nodes)
+        driver.works(*refresh(3))
+        nodes.rule(action='raw', when='POST',
+                   body=GARBAGE[name].replace('{token}', TOKEN))
+        report = driver.run(post())
+        self.assertIn((report.outcomes[0].error, report.outcomes[0].sent),
+                      [('LightOSNoAnswer', True), (None, None)])
+        self.assertEqual(1, len(nodes.requests('POST')))
+
+    @ddt.data('https://[', 'https://:x/', 'gopher://x', '\u00ff')
+    def test_e4_redirect_does_not_have_it_repeated(self, to: str) -> None:
+        nodes = self.make_nodes()
+        driver = self.make_driver(nodes)
+        driver.works(*refresh(3))
+        nodes.rule(action='reply', status=302, when='POST',
+                   headers={'Location': to})
+        report = driver.works(post())
+        self.assertEqual(302, report.outcomes[0].value[0])
+        self.assertEqual(1, len(nodes.requests('POST')))
+
+    def test_c4_post_goes_on_where_the_handshake_hangs(self) -> None:
+        nodes = self.make_nodes()
+        driver = self.make_driver(nodes)
+        driver.works(*refresh(3))
+        nodes.restart(0, mode='no-handshake')
+        report = driver.works(*[post()] * 3)
+        self.assert_quick(report, TIMEOUT)
+        self.assertEqual(3, len(nodes.requests('POST')))
+        self.assert_one_warning(report, nodes.endpoints[0], 'in time')
 
     @ddt.data('close', 'reset')
     def test_c4_close_that_races_with_a_post(self, action: str) -> None:
@@ -594,12 +698,14 @@ class NoGoodNode:
         driver.works(*refresh(3))
         for index in range(3):
             FAULTS[name].strike(nodes, index)
-        report = driver.run(*refresh(timeout=1.5 * TIMEOUT))
+        # Half a second is kept for a last look.
+        seconds = 0.8 + 0.7 * FAULTS[name].seconds
+        report = driver.run(*refresh(timeout=seconds))
         self.assertEqual(
             [('LightOSNotSeen', True)],
             [(each.error, each.of_cinder) for each in report.outcomes])
         self.assertIn(FAULTS[name].said, report.outcomes[0].text.lower())
-        self.assert_quick(report, 1.5 * TIMEOUT)
+        self.assert_quick(report, seconds)
         warnings = report.said(WARNING, ERROR)
         self.assertLessEqual(len(warnings), 3, warnings)
 
@@ -745,13 +851,14 @@ class Tls:
     """Who a node is."""
 
     def _refused(self, driver: Driver, *words: str) -> None:
-        """Nobody is asked, and the error says why."""
-        report = driver.run(post(timeout=1))
-        self.assertEqual([('LightOSNoAnswer', False)],
-                         [(each.error, each.sent)
+        """Nobody is asked, and the error says why and what to do."""
+        report = driver.run(call('setup'))
+        self.assertEqual([('LightOSUntrusted', True)],
+                         [(each.error, each.of_cinder)
                           for each in report.outcomes])
-        for word in words:
+        for word in (*words, 'driver_ssl_cert_path'):
             self.assertIn(word, report.outcomes[0].text)
+        self.assert_quick(report)
         self.assert_one_warning(report, *words)
 
     def test_c5_wrong_ca(self) -> None:
@@ -856,6 +963,35 @@ class Tls:
         self.assertEqual([], report.said(WARNING, ERROR))
         self.assertEqual([], bare.requests())
 
+    def test_c5_wrong_ca_beside_a_node_that_is_down(self) -> None:
+        # It may well be the one whose certificate is good.
+        nodes = self.make_nodes(2)
+        other = self.make_nodes(1, first=9, port=nodes.port)
+        other.stop(0)
+        wrong = self.make_authority('wrong', certificates.new_ca(2))
+        nodes.restart(0, certificate=wrong.issue(nodes.addresses[0]))
+        nodes.restart(1, certificate=wrong.issue(nodes.addresses[1]))
+        driver = self.make_driver(
+            nodes, lightos_api_address=nodes.addresses + other.addresses)
+        driver.begin(*refresh())
+        time.sleep(1)
+        other.uuid = nodes.uuid
+        other.start(0, info=nodes.clusterinfo(other.endpoints))
+        self.assertEqual([], driver.finish().errors)
+
+    @ddt.data(False, True)
+    def test_c5_warnings_of_the_library_are_left_to_cinder(
+            self, suppressed: bool) -> None:
+        nodes = self.make_nodes()
+        driver = self.make_driver(nodes, driver_ssl_cert_verify=False,
+                                  driver_ssl_cert_path=None)
+        report = driver.works(call('warned', times=6, suppressed=suppressed))
+        warned = report.outcomes[0].value
+        self.assertTrue(warned['untouched'])
+        self.assertEqual(
+            not suppressed,
+            'InsecureRequestWarning' in warned['categories'])
+
     def test_c5_unverified_is_said_once(self) -> None:
         nodes = self.make_nodes(
             certificate=self.authority.issue('127.0.20.99'))
@@ -866,15 +1002,59 @@ class Tls:
 
     def test_tls_1_1_is_refused(self) -> None:
         nodes = self.make_nodes(1, tls='1.1')
+        # Others do speak it with this server.
+        context = ssl.create_default_context(cafile=self.authority.file)
+        context.set_ciphers('DEFAULT:@SECLEVEL=0')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1_1
+        with socket.create_connection(
+                (nodes.addresses[0], nodes.port)) as plain:
+            with context.wrap_socket(
+                    plain, server_hostname=nodes.addresses[0]) as secure:
+                self.assertEqual('TLSv1.1', secure.version())
+        before = nodes.total('handshakes')
         report = self.make_driver(nodes).run(post(timeout=1))
         self.assertEqual('LightOSNoAnswer', report.outcomes[0].error)
         self.assertIn('TLS', report.outcomes[0].text)
-        self.assertEqual(0, nodes.total('handshakes'))
+        self.assertEqual(before, nodes.total('handshakes'))
 
     @ddt.data('1.2', '1.3')
     def test_tls_is_spoken(self, version: str) -> None:
         nodes = self.make_nodes(1, tls=version)
         self.make_driver(nodes).works(*refresh())
+
+
+class Addresses:
+    """Everything that Cinder does every day, however a node is named."""
+
+    def _works(self, simulator: processes.Simulator, host: str,
+               names: Optional[dict[str, str]] = None,
+               **options: Any) -> None:
+        self.drivers.enable_database()
+        driver = Driver(self, self.drivers, names or {}, **simulator.options(
+            lightos_api_address=[host], **options))
+        report = driver.works(call('setup'), call('ordinary_path'))
+        self.assert_quick(report, 1)
+
+    def test_c1_address_of_ipv6(self) -> None:
+        self._works(self.make_simulator(
+            '--nodes', '1', '--first-address', '::1'), '::1',
+            lightos_default_num_replicas=1)
+
+    def test_c1_host_name(self) -> None:
+        simulator = self.shared_simulator()
+        self._works(simulator, 'node1.cluster.test',
+                    {'node1.cluster.test': simulator.told['addresses'][0]},
+                    driver_ssl_cert_verify=False)
+
+
+class AddressesEventletTest(InEventlet, Addresses, FaultTestCase):
+    pass
+
+
+class AddressesNativeTest(InNativeThreads, Addresses, FaultTestCase):
+    pass
 
 
 class TlsEventletTest(InEventlet, Tls, FaultTestCase):

@@ -12,6 +12,7 @@
 """What holds for every input, whatever it is."""
 
 import base64
+import functools
 import json
 import re
 from typing import Any, Callable
@@ -24,8 +25,8 @@ import requests
 import testtools
 import urllib3
 
+from cinder.volume.drivers.lightos import answers
 from cinder.volume.drivers.lightos import commands
-from cinder.volume.drivers.lightos import connection
 from cinder.volume.drivers.lightos import credentials
 from cinder.volume.drivers.lightos import endpoints
 from cinder.volume.drivers.lightos import exception
@@ -251,7 +252,7 @@ class OperationTest(testtools.TestCase):
                                     data: Any, retry_after: Any) -> None:
         if status >= 300:
             # This is what becomes of the body of an error.
-            data = connection.ErrorReply(
+            data = answers.ErrorReply(
                 data if isinstance(data, dict) else {'message': str(data)})
             data.retry_after = retry_after
         op = operation.Operation(_OneAnswer(status, data), 'test',
@@ -263,6 +264,32 @@ class OperationTest(testtools.TestCase):
         if answer.outcome is operation.Outcome.DONE:
             self.assertIsInstance(answer.data, dict)
             self.assertTrue(200 <= status < 300)
+
+    @hypothesis.given(
+        status=st.integers(200, 599), retry_after=TEXT,
+        body=st.one_of(
+            st.binary(), REPLY.map(json.dumps).map(str.encode),
+            st.tuples(REPLY.map(json.dumps), st.integers(0, 99)).map(
+                lambda cut: cut[0][:cut[1]].encode()),
+            st.tuples(st.sampled_from(['%s', '{"message": %s}']),
+                      st.sampled_from(['[%s]', '{"a": %s}']),
+                      st.integers(0, 2000)).map(
+                lambda deep: (deep[0] % functools.reduce(
+                    lambda inner, _each: deep[1] % inner, range(deep[2]),
+                    '7')).encode())))
+    def test_e5_every_body_is_read_and_can_be_told(
+            self, status: int, retry_after: str, body: bytes) -> None:
+        response = requests.Response()
+        response.status_code = status
+        response.headers['Retry-After'] = retry_after
+        result = answers.read(response,
+                              body.decode('utf-8', 'surrogateescape'))
+        answer = operation.Operation(
+            _OneAnswer(status, result.data), 'test',
+            waiting.Deadline(10)).send('get_cluster')
+        for text in (answer.text, answer.message, result.shown):
+            self.assertTrue(text.isprintable(), text)
+            text.encode()
 
 
 class TokenTest(testtools.TestCase):

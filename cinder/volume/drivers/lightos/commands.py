@@ -125,13 +125,17 @@ def build(cmd: str, **kwargs: Any) -> Request:
     if cmd not in COMMANDS:
         raise exception.UnknownCmd(cmd=cmd)
     command = COMMANDS[cmd]
-    for value in kwargs.values():
+    quoted = {}
+    for keyword, value in kwargs.items():
+        try:
+            quoted[keyword] = urllib.parse.quote(str(value), safe='')
+        except UnicodeEncodeError:
+            raise lightos_exception.LightOSError(
+                reason='%r is no name' % value)
         # The libraries below resolve these even when they are quoted.
         if value in ('.', '..'):
             raise lightos_exception.LightOSError(
                 reason='%r is no name' % value)
-    quoted = {keyword: urllib.parse.quote(str(value), safe='')
-              for keyword, value in kwargs.items()}
     target = _PREFIX + command.path.format(**quoted)
     if command.query:
         target += '?' + urllib.parse.urlencode(

@@ -15,13 +15,15 @@ import http
 import itertools
 import json
 import threading
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from oslo_log import log as logging
 import requests
 import urllib3
 
+from cinder import exception as cinder_exception
 from cinder.volume import configuration
+from cinder.volume.drivers.lightos import answers
 from cinder.volume.drivers.lightos import commands
 from cinder.volume.drivers.lightos import credentials
 from cinder.volume.drivers.lightos import endpoints
@@ -45,36 +47,6 @@ _PROOF_TIMEOUT = 5.0
 _NO_ANSWER_OF_OURS = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.NOT_FOUND,
                       http.HTTPStatus.CONFLICT,
                       http.HTTPStatus.PRECONDITION_FAILED)
-# The fields of an error reply.
-_ERROR = frozenset(('code', 'message', 'error'))
-
-
-class ErrorReply(dict[str, Any]):
-    """The body of an answer with an error status.
-
-    :param genuine: whether it is of the LightOS API, and not of something
-        in between
-    :param retry_after: seconds of the ``Retry-After`` header
-    """
-
-    genuine: bool = True
-    retry_after: Optional[float] = None
-
-
-class _Result(NamedTuple):
-    """What became of one try at one node.
-
-    :param status: None when there is no answer
-    :param trouble: what is wrong with the answer, or why there is none
-    :param sent: whether the node may have received the call
-    :param blame: whether the node is not to be trusted with the next call
-    """
-
-    status: Optional[int]
-    data: Any = None
-    trouble: Optional[str] = None
-    sent: bool = True
-    blame: bool = True
 
 
 class LightOSConnection:
@@ -116,6 +88,21 @@ class LightOSConnection:
         """Where the token comes from, for messages to the operator."""
         return self._credentials.source
 
+    def check_authorities(self) -> None:
+        """Refuse a CA that cannot be read before it is needed.
+
+        :raises: InvalidConfigurationValue
+        """
+        path = self.conf.safe_get('driver_ssl_cert_path')
+        if not (self.conf.driver_ssl_cert_verify and path):
+            return
+        try:
+            transport.check_authorities(path)
+        except OSError as exc:
+            raise cinder_exception.InvalidConfigurationValue(
+                option='driver_ssl_cert_path',
+                value='%s (%s)' % (path, exc.strerror or exc))
+
     def send_cmd(self, cmd: str, timeout: float,
                  **kwargs: Any) -> tuple[int, Any]:
         """Send a command to the cluster.
@@ -127,7 +114,9 @@ class LightOSConnection:
         :returns: the HTTP status and the reply that a node gave: parsed
             JSON, or text where it was none
         :raises: LightOSNoAnswer when no node answered, LightOSWrongCluster
-            when the configured addresses belong to different clusters
+            when the configured addresses belong to different clusters,
+            LightOSUntrusted when the certificate of none of them could be
+            verified before the first call
         """
         request = commands.build(cmd, **kwargs)
         deadline = waiting.Deadline(timeout)
@@ -151,6 +140,7 @@ class LightOSConnection:
                 result = self._prove(endpoint, deadline)
                 if result.trouble is not None:
                     trouble = _last_trouble(trouble, endpoint, result)
+                    self._check_trust(trouble)
                     if deadline.passed:
                         raise exception.LightOSNoAnswer(trouble, sent=False)
                     continue
@@ -208,10 +198,21 @@ class LightOSConnection:
                     self._compared = True
                     return
                 tried.append(endpoint.address)
-                self._prove(endpoint, deadline, first=endpoint.seed)
+                result = self._prove(endpoint, deadline, first=endpoint.seed)
+                self._check_trust('%s: %s' % (endpoint.address,
+                                              result.trouble))
+
+    def _check_trust(self, trouble: str) -> None:
+        """Certificates that never could be verified do not pass by waiting.
+
+        :raises: LightOSUntrusted
+        """
+        if self.cluster_uuid is None and self._endpoints.untrusted:
+            raise exception.LightOSUntrusted(reason=trouble)
 
     def _prove(self, endpoint: endpoints.Endpoint,
-               deadline: waiting.Deadline, first: bool = False) -> _Result:
+               deadline: waiting.Deadline,
+               first: bool = False) -> answers.Result:
         """Have an endpoint show that it serves, and serves our cluster.
 
         What it says of the cluster is learned on the way.
@@ -238,18 +239,19 @@ class LightOSConnection:
                 result = result._replace(
                     trouble='HTTP %d to clusterinfo' % result.status)
         except exception.LightOSBadReply as exc:
-            result = _Result(None, trouble='clusterinfo: %s' % exc)
+            result = answers.Result(None, trouble='clusterinfo: %s' % exc)
         except exception.LightOSWrongCluster as exc:
             if first:
                 self._endpoints.give_back(endpoint)
                 raise
             self._endpoints.set_aside(endpoint, str(exc), stranger=True)
-            return _Result(None, trouble=str(exc))
+            return answers.Result(None, trouble=str(exc))
         except BaseException:
             self._endpoints.give_back(endpoint)
             raise
         if result.trouble is not None and result.blame:
-            self._endpoints.set_aside(endpoint, result.trouble)
+            self._endpoints.set_aside(endpoint, result.trouble,
+                                      untrusted=result.untrusted)
         else:
             self._endpoints.give_back(endpoint)
         return result
@@ -264,7 +266,7 @@ class LightOSConnection:
 
     def _try(self, endpoint: endpoints.Endpoint, cmd: str,
              request: commands.Request,
-             deadline: waiting.Deadline) -> _Result:
+             deadline: waiting.Deadline) -> answers.Result:
         """Send a request to one node, and again if the token was replaced."""
         token = self._credentials.token()
         result = self._exchange(endpoint, cmd, request, deadline, token)
@@ -276,43 +278,40 @@ class LightOSConnection:
 
     def _exchange(self, endpoint: endpoints.Endpoint, cmd: str,
                   request: commands.Request, deadline: waiting.Deadline,
-                  token: Optional[str]) -> _Result:
+                  token: Optional[str]) -> answers.Result:
         """One request and its reply, on one connection to one node."""
         address = endpoint.address
         slot = self._slots.setdefault(
             address,
             threading.BoundedSemaphore(transport.CONNECTIONS_PER_NODE))
         if not slot.acquire(timeout=deadline.remaining):
-            return _Result(None, trouble='all connections are in use',
-                           sent=False, blame=False)
+            return answers.Result(None, trouble='all connections are in use',
+                                  sent=False, blame=False)
         if endpoint.failed_meanwhile:
             slot.release()
-            return _Result(None, trouble='set aside meanwhile',
-                           sent=False, blame=False)
+            return answers.Result(None, trouble='set aside meanwhile',
+                                  sent=False, blame=False)
         number = next(self._numbers)
         limit = waiting.Deadline(min(
             float(self.conf.lightos_api_service_timeout),
             max(deadline.remaining, waiting.SHORTEST_PAUSE)))
-        LOG.debug('#%(number)d %(cmd)s to %(node)s: %(method)s %(target)s '
-                  '%(body)s',
-                  {'number': number, 'cmd': cmd, 'node': address,
-                   'method': request.method, 'target': request.target,
-                   'body': request.body})
         try:
             result = self._transfer(address, request, limit, token)
         finally:
             slot.release()
-        LOG.debug('#%(number)d %(cmd)s from %(node)s: %(status)s after '
-                  '%(milliseconds).0f ms: %(data)s',
+        LOG.debug('#%(number)d %(cmd)s, %(node)s: %(status)s after '
+                  '%(milliseconds).0f ms, %(method)s %(target)s %(body)s: '
+                  '%(reply)s',
                   {'number': number, 'cmd': cmd, 'node': address,
                    'status': result.status or result.trouble,
                    'milliseconds': limit.elapsed * 1000,
-                   'data': result.data})
+                   'method': request.method, 'target': request.target,
+                   'body': request.body or '', 'reply': result.shown})
         return result
 
     def _transfer(self, address: endpoints.Address,
                   request: commands.Request, limit: waiting.Deadline,
-                  token: Optional[str]) -> _Result:
+                  token: Optional[str]) -> answers.Result:
         headers = {'Accept': 'application/json', **request.headers}
         body = None
         if request.body is not None:
@@ -324,6 +323,10 @@ class LightOSConnection:
             prepared = self._session.prepare_request(requests.Request(
                 request.method, 'https://%s%s' % (address, request.target),
                 headers=headers, data=body))
+        except requests.RequestException as exc:
+            return answers.Result(None, trouble=_hushed(str(exc), token),
+                                  sent=False)
+        try:
             # Redirects are not followed: they would carry the token away.
             with self._session.send(
                     prepared, stream=True, allow_redirects=False,
@@ -331,17 +334,16 @@ class LightOSConnection:
                     timeout=(min(_CONNECT_TIMEOUT, limit.seconds),
                              limit.seconds)) as response:
                 content = transport.receive(response, limit)
-                if token:
-                    # A node that shows the token back must not have it
-                    # logged.
-                    content = content.replace(token.encode(), b'***')
         except (requests.RequestException,
                 urllib3.exceptions.HTTPError, OSError) as exc:
-            return _Result(
-                None, trouble=transport.reason(exc),
+            return answers.Result(
+                None, trouble=_hushed(transport.reason(exc), token),
                 sent=transport.was_sent(exc),
-                blame=self._had_time(limit) or not transport.is_timeout(exc))
-        return _interpret(response, content)
+                blame=self._had_time(limit) or not transport.is_timeout(exc),
+                untrusted=transport.is_untrusted(exc))
+        # A node that shows the token back must not have it logged.
+        return answers.read(response, _hushed(
+            content.decode('utf-8', 'surrogateescape'), token))
 
     def _had_time(self, limit: waiting.Deadline) -> bool:
         """Whether a node that did not answer by then is to blame for it."""
@@ -369,42 +371,12 @@ def _addresses(texts: Any, port: int) -> tuple[endpoints.Address, ...]:
 
 
 def _last_trouble(before: str, endpoint: endpoints.Endpoint,
-                  result: _Result) -> str:
+                  result: answers.Result) -> str:
     """What to tell the operator: a try that had no time tells nothing."""
     if before and not result.blame:
         return before
     return '%s: %s' % (endpoint.address, result.trouble)
 
 
-def _interpret(response: requests.Response, content: bytes) -> _Result:
-    """Read the body of an answer, and what it tells of the node."""
-    status = response.status_code
-    data: Any
-    try:
-        data = json.loads(content) if content else {}
-    except (ValueError, RecursionError):
-        data = content.decode('utf-8', 'replace')
-    trouble = None
-    if 200 <= status < 300:
-        if not isinstance(data, dict):
-            trouble = 'HTTP %d with a body that is no JSON object' % status
-    else:
-        genuine = isinstance(data, dict) and not _ERROR.isdisjoint(data)
-        if not genuine and (status >= 500 or
-                            status == http.HTTPStatus.NOT_FOUND):
-            trouble = 'HTTP %d that is not from the LightOS API' % status
-        data = ErrorReply(data if isinstance(data, dict)
-                          else {'message': str(data)[:200]})
-        data.genuine = genuine
-        data.retry_after = _retry_after(response)
-    return _Result(status, data, trouble)
-
-
-def _retry_after(response: requests.Response) -> Optional[float]:
-    text = response.headers.get('Retry-After')
-    if text is None:
-        return None
-    try:
-        return float(urllib3.Retry().parse_retry_after(text))
-    except (urllib3.exceptions.InvalidHeader, ArithmeticError, ValueError):
-        return None
+def _hushed(text: str, token: Optional[str]) -> str:
+    return text.replace(token, '***') if token else text

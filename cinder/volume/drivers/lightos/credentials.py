@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 # What can stand behind "Bearer" in a header (RFC 6750).
 _TOKEN = re.compile(r'[A-Za-z0-9._~+/-]+=*')
 
+# Characters of a file of which more cannot be a token.
+_LONGEST = 64 * 1024
+
 # The end of the year 9999, past which nothing can be told of a time.
 _END_OF_TIME = 253402300800
 
@@ -89,15 +92,16 @@ class Credentials:
 
     def _read_if_changed(self, path: str) -> None:
         try:
-            with open(path, encoding='ascii') as token_file:
+            with open(path, encoding='ascii',
+                      opener=_open_at_once) as token_file:
                 stamp = _stamp(token_file.fileno())
                 if stamp == self._stamp:
                     return
-                token = token_file.read()
+                token = token_file.read(_LONGEST)
         except OSError as exc:
             self._complain('cannot be read (%s)' % exc.strerror)
             return
-        except UnicodeDecodeError:
+        except ValueError:
             self._complain('holds no token')
             return
         self._stamp = stamp
@@ -141,6 +145,11 @@ class Credentials:
                  'expires': 'expired' if self._expiry <= now else 'expires',
                  'when': time.strftime('%Y-%m-%d %H:%M:%S',
                                        time.gmtime(self._expiry))})
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stamp(descriptor: int) -> tuple[int, int, int]:

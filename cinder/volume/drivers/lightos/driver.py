@@ -90,7 +90,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         return options.lightos_opts + cls._get_oslo_driver_opts(
             'driver_ssl_cert_path', 'driver_ssl_cert_verify',
             'max_over_subscription_ratio', 'num_volume_device_scan_tries',
-            'reserved_percentage', 'volume_backend_name')
+            'reserved_percentage', 'suppress_requests_ssl_warnings',
+            'volume_backend_name')
 
     @classmethod
     def clean_volume_file_locks(cls, volume_id: str) -> None:
@@ -98,12 +99,14 @@ class LightOSVolumeDriver(driver.VolumeDriver):
 
     # Setup and statistics
 
+    @volume_utils.trace
     def do_setup(self, context: cinder_context.RequestContext) -> None:
         if not self.configuration.lightos_api_address:
             raise cinder_exception.InvalidConfigurationValue(
                 option='lightos_api_address',
                 value=self.configuration.lightos_api_address)
         self._access_policy()
+        self.cluster.check_authorities()
         op = self._operation(_('connect to the cluster'))
         try:
             info = cluster.refresh(op, self.cluster)
@@ -117,6 +120,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         LOG.info('Connected to the LightOS cluster %(uuid)s, subsystem '
                  '%(nqn)s.', {'uuid': info.uuid, 'nqn': info.subsystem_nqn})
 
+    @volume_utils.trace
     def check_for_setup_error(self) -> None:
         missing = []
         if not self.cluster.subsystemNQN:
@@ -129,6 +133,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             raise exception.LightOSError(
                 reason=_('cannot start: %s') % ', and '.join(missing))
 
+    @volume_utils.trace
     def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
         if refresh:
             self._stats = self._statistics.collect(
@@ -238,6 +243,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         changes.set_qos_policy(op, identity.of_volume(volume), policy)
         return True
 
+    @volume_utils.trace
     def update_migrated_volume(
             self, ctxt: cinder_context.RequestContext, volume: Volume,
             new_volume: Volume,
@@ -340,6 +346,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         """A snapshot cannot be attached, so a backup needs a clone."""
         return False
 
+    @volume_utils.trace
     def validate_connector(self, connector: Mapping[str, Any]) -> None:
         attachments.read_connector(connector, self._access_policy())
 

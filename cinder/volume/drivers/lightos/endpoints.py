@@ -78,6 +78,8 @@ class Endpoint:
         self.failing_since = 0.0
         # Whether it has answered for another cluster.
         self.stranger = False
+        # Whether its certificate could not be verified.
+        self.untrusted = False
         self.being_proven = False
 
     @property
@@ -131,9 +133,11 @@ class Endpoints:
             good = [each for each in rest if each.health is Health.GOOD]
             aside = [each for each in rest if each not in due + good and
                      each.again_at <= now]
-            # With no good node left the pauses are short, and all callers
-            # share them.
-            for endpoint in due + good + aside:
+            # A call that has lost time already makes no trial of its own
+            # while a good node is left. With none left the pauses are short,
+            # and all callers share them.
+            first = good + due if tried else due + good
+            for endpoint in first + aside:
                 endpoint.being_proven = endpoint.health is not Health.GOOD
                 return endpoint
         return None
@@ -143,6 +147,13 @@ class Endpoints:
             return any(each.health is Health.GOOD
                        for each in self._endpoints.values())
 
+    @property
+    def untrusted(self) -> bool:
+        """Whether the certificate of no endpoint could be verified."""
+        with self._lock:
+            return bool(self._endpoints) and all(
+                each.untrusted for each in self._endpoints.values())
+
     def recovered(self, endpoint: Endpoint) -> None:
         """An endpoint answered and has proven that it is of our cluster."""
         with self._lock:
@@ -150,6 +161,7 @@ class Endpoints:
             endpoint.health = Health.GOOD
             endpoint.failures = 0
             endpoint.stranger = False
+            endpoint.untrusted = False
             endpoint.being_proven = False
         if before is Health.ASIDE:
             LOG.info('The LightOS node %s answers again.', endpoint.address)
@@ -160,16 +172,18 @@ class Endpoints:
             endpoint.being_proven = False
 
     def set_aside(self, endpoint: Endpoint, why: str,
-                  stranger: bool = False) -> None:
+                  stranger: bool = False, untrusted: bool = False) -> None:
         """An endpoint failed a call.
 
         :param stranger: whether it is of another cluster
+        :param untrusted: whether its certificate could not be verified
         """
         with self._lock:
             before = endpoint.health
             news = (before is not Health.ASIDE or
                     stranger and not endpoint.stranger)
             endpoint.stranger = stranger
+            endpoint.untrusted = untrusted
             endpoint.health = Health.ASIDE
             endpoint.being_proven = False
             now = waiting.monotonic()

@@ -81,5 +81,14 @@ class LightOSWrongCluster(exception.VolumeDriverException):
                 'so that it names the nodes of one cluster.')
 
 
+class LightOSUntrusted(exception.VolumeDriverException):
+    """The certificate of no configured endpoint could be verified."""
+
+    message = _('LightOS: the certificate of no node in lightos_api_address '
+                'could be verified, the last one: %(reason)s. Set '
+                'driver_ssl_cert_path to the CA of the cluster, and '
+                'lightos_api_address to what the certificates are made for.')
+
+
 class LightOSBadReply(Exception):
     """A reply is not what the LightOS API promises (internal)."""

@@ -131,5 +131,5 @@ def read(op: operation.Operation, project: str,
 
     :raises: LightOSRefused, LightOSNotSeen
     """
-    return op.read('get_volume', replies.Volume.parse, project_name=project,
-                   volume_uuid=uuid)
+    return op.read('get_volume', replies.of(uuid, replies.Volume.parse),
+                   project_name=project, volume_uuid=uuid)

@@ -232,10 +232,18 @@ def _judge(cmd: str, status: int, data: Any) -> Answer:
 def _error(data: Any) -> tuple[Optional[int], str]:
     """The code and the message of an error reply, as far as it is one."""
     if not isinstance(data, dict):
-        return None, str(data or '')[:200]
+        return None, _readable(data, 200)
     code = data.get('code')
-    message = data.get('message') or data.get('error') or ''
-    return (code if isinstance(code, int) else None), str(message)[:500]
+    return (code if isinstance(code, int) else None,
+            _readable(data.get('message') or data.get('error'), 500))
+
+
+def _readable(text: Any, length: int) -> str:
+    """Foreign words as they can stand in one line of a log."""
+    if not isinstance(text, str):
+        return ''
+    return ''.join(character if character.isprintable() else ' '
+                   for character in text[:length])
 
 
 def _object(kwargs: dict[str, Any]) -> str:

@@ -178,6 +178,23 @@ class Capacity(NamedTuple):
             provisioned=_number(statistics, 'logicalStorage'))
 
 
+def of(uuid: str, parse: Callable[[Any], Item]) -> Callable[[Any], Item]:
+    """Take a reply only for the object that was asked for.
+
+    What is between the driver and the cluster may give the answer to another
+    question, a cache for instance.
+
+    :param parse: of Volume or Snapshot
+    """
+    def parse_that(data: Any) -> Item:
+        item = parse(data)
+        if item.uuid.lower() != uuid.lower():
+            raise exception.LightOSBadReply(
+                'it is about %s and not about %s' % (item.uuid, uuid))
+        return item
+    return parse_that
+
+
 def parse_volumes(data: Any) -> tuple[Volume, ...]:
     """A page of volumes (LightOS API: ListVolumes).
 
@@ -281,8 +298,8 @@ def _size(fields: Mapping[str, Any]) -> Optional[int]:
     value = fields.get('size')
     if value is None:
         return None
-    match = _SIZE.fullmatch(str(value))
-    if match is None:
+    match = isinstance(value, (int, str)) and _SIZE.fullmatch(str(value))
+    if not match:
         raise exception.LightOSBadReply('size is no size')
     number, unit = match.groups()
     return int(number) * (units.Gi if (unit or '').lower() == 'gib' else 1)
@@ -292,7 +309,7 @@ def _switch(fields: Mapping[str, Any], field: str) -> Optional[bool]:
     value = fields.get(field)
     if value is None:
         return None
-    word = str(value).lower()
+    word = str(value).lower() if isinstance(value, (bool, str)) else ''
     if word not in _TRUE + _FALSE:
         raise exception.LightOSBadReply('%s is no switch' % field)
     return word in _TRUE

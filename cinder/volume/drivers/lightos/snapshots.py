@@ -214,7 +214,7 @@ def _settled(op: operation.Operation, project: str, uuid: str) -> Found:
 
 def _read(op: operation.Operation, project: str,
           uuid: str) -> Optional[replies.Snapshot]:
-    return op.read('get_snapshot', replies.Snapshot.parse,
+    return op.read('get_snapshot', replies.of(uuid, replies.Snapshot.parse),
                    project_name=project, snapshot_uuid=uuid)
 
 

@@ -11,9 +11,11 @@
 #    under the License.
 """One request on one connection: sessions, limits, what a failure means."""
 
+import errno
 import http.client
 import http.cookiejar
 import io
+import os
 import ssl
 from typing import Any, Iterator, Optional
 
@@ -26,6 +28,8 @@ CONNECTIONS_PER_NODE = 64
 # A page of 1000 volumes takes about 2 MiB.
 _LONGEST_REPLY = 32 * 1024 * 1024
 _CHUNK = 64 * 1024
+# Marks an exception from before anything of the request was sent.
+_UNSENT = 'lightos_unsent'
 
 
 class _Bounded(io.RawIOBase):
@@ -61,21 +65,55 @@ class _Reply(http.client.HTTPResponse):
         if sock.gettimeout() is not None:
             self.fp = io.BufferedReader(_Bounded(sock, self.fp.detach()))
 
+    def begin(self) -> None:
+        super().begin()
+        # After an informational status the answer is still to come: on a
+        # connection that is kept it would be taken for that to the next
+        # request.
+        if self.status < http.HTTPStatus.OK:
+            raise http.client.HTTPException('HTTP %d' % self.status)
+        # urllib3 would log what it cannot read of the headers, and a node may
+        # put the token there.
+        try:
+            urllib3.util.response.assert_header_parsing(self.msg)
+        except urllib3.exceptions.HeaderParsingError:
+            raise http.client.HTTPException('headers that are none') from None
+
 
 class _Connection(urllib3.connection.HTTPSConnection):
     response_class = _Reply
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except Exception as exc:
+            setattr(exc, _UNSENT, True)
+            raise
 
 
 class _Pool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Connection
 
 
+class _Session(requests.Session):
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Not even look where a redirect leads.
+
+        To offer the next request, requests reads the reply whole, however
+        long it is, and raises for an address that makes no sense.
+        """
+        return None
+
+
 def session() -> requests.Session:
     """A session whose connections are kept and whose waits are bounded."""
-    made = requests.Session()
+    made = _Session()
     # Neither proxies nor netrc of the service's environment apply to the
     # storage network.
     made.trust_env = False
+    # A short reply can hold a long one that is compressed.
+    made.headers['Accept-Encoding'] = 'identity'
     made.cookies.set_policy(
         http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     adapter = requests.adapters.HTTPAdapter(
@@ -85,13 +123,26 @@ def session() -> requests.Session:
     return made
 
 
+def check_authorities(path: str) -> None:
+    """Read what certificates shall be checked against.
+
+    :param path: a file, or a directory as ``openssl rehash`` makes it
+    :raises: OSError when there is none
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if os.path.isdir(path):
+        os.listdir(path)
+    else:
+        context.load_verify_locations(cafile=path)
+
+
 def receive(response: requests.Response, limit: waiting.Deadline) -> bytes:
     """Read a reply, but neither for ever nor without end."""
     # read1 returns what there is, where read waits for a whole chunk.
     # urllib3 1.26 does not have it.
     read = getattr(response.raw, 'read1', response.raw.read)
     content = bytearray()
-    while chunk := read(_CHUNK, decode_content=True):
+    while chunk := read(_CHUNK, decode_content=False):
         content += chunk
         if len(content) > _LONGEST_REPLY:
             raise requests.RequestException('the reply is too long')
@@ -105,10 +156,15 @@ def was_sent(exc: Exception) -> bool:
     return not any(isinstance(each, (urllib3.exceptions.NewConnectionError,
                                      urllib3.exceptions.ConnectTimeoutError,
                                      ssl.SSLCertVerificationError,
-                                     requests.exceptions.ConnectTimeout,
-                                     requests.exceptions.InvalidHeader,
-                                     requests.exceptions.InvalidURL))
+                                     requests.exceptions.ConnectTimeout)) or
+                   hasattr(each, _UNSENT)
                    for each in _causes(exc))
+
+
+def is_untrusted(exc: Exception) -> bool:
+    """Whether the node's certificate could not be verified."""
+    return any(isinstance(each, ssl.SSLCertVerificationError)
+               for each in _causes(exc))
 
 
 def is_timeout(exc: Exception) -> bool:
@@ -128,6 +184,9 @@ def reason(exc: Exception) -> str:
         if isinstance(each, ssl.SSLError):
             return 'TLS: ' + str(each)
         if isinstance(each, OSError) and each.strerror:
+            # eventlet has but the name of the number.
+            if each.strerror == errno.errorcode.get(each.errno or 0):
+                return os.strerror(each.errno or 0)
             return each.strerror
         if isinstance(each, http.client.HTTPException):
             return 'the connection was closed: %s' % each

@@ -204,6 +204,13 @@ class QuotingTestCase(base.LightOSTestCase):
         self.assertEqual([{'name': name}], [
             request.query for request in self.server.requests])
 
+    @ddt.data('.', '..', '\ud800')
+    def test_o6_what_no_path_can_hold_is_refused(self, project):
+        self.assertRaises(exception.VolumeBackendAPIException,
+                          self.driver.cluster.send_cmd, 'get_volume',
+                          timeout=10, project_name=project, volume_uuid=UUID)
+        self.assertEqual([], self.server.requests)
+
     @ddt.data('..', '.', '', 'a/b', '../default', 'a b', 'a' * 254,
               'caf\u00e9', 'a\n')
     def test_o6_project_that_is_no_name_is_refused_before_any_call(self,

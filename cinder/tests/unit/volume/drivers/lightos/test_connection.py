@@ -12,9 +12,12 @@
 """One call to whichever node of the cluster answers it."""
 
 from concurrent import futures
+import errno
+import gzip
 import logging
 import os
 import random
+import socket
 import threading
 import traceback
 import types
@@ -24,12 +27,16 @@ from unittest import mock
 
 import ddt
 import fixtures
+from oslo_config import cfg
+from oslo_reports import guru_meditation_report
 from oslo_utils import units
+import requests
 import urllib3
 
 from cinder import exception as cinder_exception
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
+from cinder import version
 from cinder.volume.drivers import lightos
 from cinder.volume.drivers.lightos import connection
 from cinder.volume.drivers.lightos import exception
@@ -289,6 +296,29 @@ class NodesTestCase(ConnectionTestCase):
         gate.set()
         self.assertEqual(200, next(done).result()[0])
 
+    def test_c2_a_call_tries_one_lost_node_while_another_serves(self):
+        self.server.nodes += ['10.0.0.%d' % number for number in range(4, 17)]
+        self.driver.get_volume_stats(refresh=True)
+        for _each in range(16):
+            self.ask()
+        lost = self.server.nodes[8:]
+        self.server.fault(unreachable=True, times=None,
+                          when=lambda request: request.node in lost)
+        while len(self.lines('WARNING')) < len(lost):
+            self.ask()
+        self.clock.advance(60)
+        for _each in range(20):
+            began = self.clock.monotonic()
+            self.ask()
+            self.assertLessEqual(self.clock.monotonic() - began, 5)
+
+    def test_c1_learned_name_that_no_url_can_have(self):
+        self.server.clusterinfo['apiEndpoints'] = [
+            *self.server.nodes, 'x' * 64 + '.example.com', '-x', 'a..b']
+        self.driver.get_volume_stats(refresh=True)
+        for _each in range(9):
+            self.assertEqual(200, self.ask()[0])
+
     def test_c2_all_nodes_down_is_waited_out_without_a_tight_loop(self):
         self.server.fault(refused=True, times=None)
         self.assertRaises(exception.LightOSNoAnswer, self.ask, timeout=100)
@@ -441,16 +471,100 @@ class ReplyTestCase(ConnectionTestCase):
                           headers={'Retry-After': text})
         self.assertIsNone(self.ask()[1].retry_after)
 
-    def test_c2_a_request_is_two_debug_lines(self):
+    def test_c2_a_request_is_one_debug_line(self):
         self.ask('create_volume', **NEW_VOLUME)
-        request, reply = [line for line in self.lines('DEBUG')
-                          if 'create_volume' in line]
-        node = self.hosts()[0]
-        number = request.split()[1]
-        for word in (number, 'create_volume', node, 'POST', '"v"'):
-            self.assertIn(word, request.replace("'", '"'))
-        for word in (number, 'create_volume', node, '200', ' ms'):
-            self.assertIn(word, reply)
+        line, = [line for line in self.lines('DEBUG')
+                 if 'create_volume' in line]
+        self.assertRegex(line, r"^DEBUG #\d+ create_volume, %s:443: 200 after "
+                         r"0 ms, POST /api/v2/projects/default/volumes "
+                         r"\{'name': 'v'.*\}: '\{.UUID.*\}'$"
+                         % self.hosts()[0])
+
+    def test_c2_a_request_without_an_answer_is_one_debug_line(self):
+        self.server.fault('ListNodes', hang=True)
+        self.ask()
+        line, = [line for line in self.lines('DEBUG')
+                 if 'get_nodes' in line and '200' not in line]
+        self.assertIn('no answer in time after 30000 ms, GET', line)
+
+    def test_e5_a_long_reply_is_not_logged_whole(self):
+        self.server.fault('ListNodes', body={'x': 'y' * units.Mi})
+        self.ask()
+        self.assertLess(len(self.log.output), 10000)
+
+    @ddt.data('{"a": 1, "a": 1}', '{"a": [{"b": 1, "b": 2}]}',
+              '{"a": NaN}', '{"a": -Infinity}', '{"a": "\\ud800"}',
+              '{"\\uDFFF": 1}', b'{"a": "\xff"}', b'{"a": "\xed\xa0\x80"}',
+              '{"a": 1}{}', '\ufeff{}', '{"a": 1e}', "{'a': 1}",
+              '{"a": %s}' % ('[' * 20000), '{"a": %s}' % ('9' * 5000))
+    def test_e5_json_is_read_strictly(self, body):
+        self.server.fault('ListNodes', body=body)
+        self.ask()
+        line, = self.lines()
+        self.assertIn('a body that is no JSON object', line)
+
+    @ddt.data('{"a": "\\ud83d\\ude00"}', '{"a": "\u00e9\\u0000"}',
+              '{"a": {"a": 1}, "b": {"a": 1}}')
+    def test_e5_json_that_is_in_order_is_read(self, body):
+        self.server.fault('ListNodes', body=body)
+        self.ask()
+        self.assertEqual([], self.lines())
+
+    @ddt.data(200, 404, 500, 502)
+    def test_e5_nesting_that_logging_could_not_show(self, status):
+        # Python 3.11 reads it and cannot make a text of it.
+        volume = self.make_volume(create=True)
+        for depth in range(100, 1000, 100):
+            deep = '[' * depth + ']' * depth
+            self.server.fault('GetVolume', status=status, body=(
+                '{"UUID": %s, "message": %s, "size": %s, "compression": %s}'
+                % (deep, deep, deep, deep)))
+            try:
+                self.driver.extend_volume(volume, 2)
+            except cinder_exception.CinderException:
+                self.assertEqual(404, status)
+
+    def test_e5_answer_about_another_object_is_none(self):
+        volume = self.make_volume(create=True)
+        other = self.server.add_volume('volume-' + volume.id + '-copy')
+        self.server.fault('GetVolume', body=other.reply())
+        self.driver.extend_volume(volume, 2)
+        self.assertEqual(units.Gi, other.size)
+        snapshot = self.make_snapshot(volume, create=True)
+        another = self.server.add_snapshot('another', other)
+        self.server.fault('GetSnapshot', body=another.reply())
+        self.driver.delete_snapshot(snapshot)
+        self.assertEqual([another], self.server.snapshots())
+
+    def test_e5_words_of_the_cluster_stay_in_one_line(self):
+        self.server.fault('CreateVolume', status=400, body={
+            'code': 3, 'message': 'no\nINFO all is well\x1b[2J\x00 \u2028x'})
+        exc = self.assertRaises(exception.LightOSRefused,
+                                self.driver.create_volume,
+                                self.make_volume())
+        self.assertIn('no INFO all is well [2J   x', exc.msg)
+
+    def test_c4_redirect_that_makes_no_sense_is_the_answer(self):
+        for location in ('https://[', 'https://:x/', '//', 'gopher://x',
+                         'https://*.x/', 'https://' + 'x' * 300):
+            self.server.requests.clear()
+            self.server.fault('CreateVolume', status=302,
+                              headers={'Location': location})
+            self.assertEqual(302, self.ask('create_volume',
+                                           **NEW_VOLUME)[0])
+            self.assertEqual(['CreateVolume'], self.server.operations())
+
+    def test_e5_no_reply_is_asked_for_compressed(self):
+        self.ask()
+        self.assertEqual({'identity'}, {
+            request.headers['Accept-Encoding']
+            for request in self.server.requests})
+
+    def test_e5_a_compressed_reply_is_not_unpacked(self):
+        self.server.fault('ListNodes', body=gzip.compress(b'{}'),
+                          headers={'Content-Encoding': 'gzip'})
+        self.ask()
+        self.assertEqual(1, len(self.lines()), self.lines())
 
     def test_e5_an_error_at_great_length_is_cut(self):
         self.server.fault('ListNodes', status=502, body='x' * units.Mi)
@@ -767,19 +881,75 @@ class TLSTestCase(ConnectionTestCase):
         line, = self.lines('WARNING')
         self.assertIn('NOT verified', line)
 
+    @ddt.data(
+        (ConnectionRefusedError(errno.ECONNREFUSED, 'Connection refused'),
+         'Connection refused'),
+        (ConnectionRefusedError(errno.ECONNREFUSED, 'ECONNREFUSED'),
+         'Connection refused'),
+        (socket.gaierror(socket.EAI_NONAME, 'Name or service not known'),
+         'Name or service not known'))
+    @ddt.unpack
+    def test_c2_reason_is_in_words(self, cause, words):
+        self.assertEqual(words, transport.reason(
+            requests.ConnectionError(urllib3.exceptions.MaxRetryError(
+                mock.Mock(), '/', cause))))
+
     def test_c5_no_warning_when_they_are(self):
         cluster = self.new(driver_ssl_cert_verify=True)
         for _each in range(9):
             self.ask(cluster=cluster)
         self.assertEqual([], self.lines('WARNING'))
 
-    def test_c5_certificate_that_fails_is_the_reason_told(self):
+    def test_c5_certificates_that_fail_at_the_start_are_final(self):
         self.server.fault(ssl=True, times=None)
-        cluster = self.new(driver_ssl_cert_verify=True)
-        exc = self.assertRaises(exception.LightOSNoAnswer, self.ask,
-                                cluster=cluster, timeout=5)
-        self.assertIn('TLS', exc.msg)
-        self.assertIn('certificate verify failed', exc.msg)
+        driver = self.make_driver(setup=False)
+        for _each in range(2):
+            exc = self.assertRaises(exception.LightOSUntrusted,
+                                    driver.do_setup, self.context)
+            for word in ('10.0.0.', 'TLS', 'certificate verify failed',
+                         'driver_ssl_cert_path', 'lightos_api_address'):
+                self.assertIn(word, exc.msg)
+        self.assertLess(self.elapsed, 1)
+        self.assertEqual([], self.server.operations())
+
+    def test_c5_one_certificate_that_fails_at_the_start_is_not(self):
+        self.server.fault(node='10.0.0.2', ssl=True, times=None)
+        self.make_driver()
+        self.assertEqual(1, len(self.lines('WARNING')))
+
+    def test_c5_certificates_that_fail_beside_a_node_that_is_down(self):
+        down = self.server.fault(
+            node='10.0.0.2', refused=True, times=None,
+            when=lambda request: request.at < self.began + 20)
+        self.server.fault(node='10.0.0.1', ssl=True, times=None)
+        self.server.fault(node='10.0.0.3', ssl=True, times=None)
+        self.make_driver()
+        self.assertGreater(down.hits, 3)
+
+    def test_c5_certificates_that_fail_later_are_passing_trouble(self):
+        self.server.fault(ssl=True, times=None,
+                          when=lambda request: request.at < self.began + 20)
+        self.assertEqual(200, self.ask()[0])
+        self.assertLess(20, self.elapsed)
+
+    @ddt.data(None, '', 'no certificate')
+    def test_c8_ca_that_cannot_be_read_is_refused(self, content):
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'ca')
+        if content is not None:
+            with open(path, 'w') as file:
+                file.write(content)
+        driver = self.make_driver(setup=False, driver_ssl_cert_path=path)
+        exc = self.assertRaises(cinder_exception.InvalidConfigurationValue,
+                                driver.do_setup, self.context)
+        self.assertIn('driver_ssl_cert_path', exc.msg)
+        self.assertIn(path, exc.msg)
+        self.assertEqual([], self.server.requests)
+        self.configure(driver_ssl_cert_verify=False)
+        driver.do_setup(self.context)
+
+    def test_c8_directory_of_cas_is_taken(self):
+        self.make_driver(driver_ssl_cert_path=self.useFixture(
+            fixtures.TempDir()).path)
 
 
 def chain(exc: Optional[BaseException]) -> Iterator[BaseException]:
@@ -884,6 +1054,20 @@ class TokenTestCase(ConnectionTestCase):
         self.attempt(driver.get_volume_stats, refresh=True)
         self.assertEqual(3, len(self.failures))
         self.assertHushed()
+
+    def test_c6_token_is_in_no_report_of_the_service(self):
+        self.override_config('debug', True)
+        driver = self.make_driver(lightos_jwt=TOKEN)
+        reports: list[str] = []
+        # Written while a call is under way, with the stacks of all threads.
+        self.server.fault('ListNodes', before=lambda request: reports.append(
+            guru_meditation_report.TextGuruMeditation(version).run()))
+        self.ask(cluster=driver.cluster)
+        cfg.CONF.log_opt_values(logging.getLogger('options'), logging.DEBUG)
+        self.assertIn('lightos_jwt', reports[0])
+        self.assertIn('_transfer', reports[0])
+        self.assertIn('lightos_jwt', self.log.output)
+        self.assertHushed(reports)
 
     @ddt.data(401, 403, 500, 502, 200)
     def test_c6_token_that_a_node_sends_back_is_not_shown(self, status):

@@ -210,6 +210,15 @@ class TokenTestCase(CredentialsTestCase):
             self.assertIsNone(given.token())
             self.assertIn('holds no token', self.log.output)
 
+    def test_c6_pipe_is_not_waited_for(self):
+        os.mkfifo(self.path)
+        self.assertIsNone(self.credentials(path=self.path).token())
+        self.assertIn('is empty', self.log.output)
+
+    def test_c6_file_without_an_end_is_not_read_for_ever(self):
+        self.assertIsNone(self.credentials(path='/dev/zero').token())
+        self.assertIn('holds no token', self.log.output)
+
     @ddt.data(*BAD_TOKENS)
     def test_c6_token_is_in_no_representation(self, text):
         for token in (text, TOKEN):

@@ -13,6 +13,7 @@
 """The driver as Cinder sees it, beside what it does on the cluster."""
 
 import inspect
+import logging
 from typing import Any, Optional
 
 import ddt
@@ -88,7 +89,7 @@ class OptionsTestCase(base.LightOSTestCase):
             {*RELEASE_OPTIONS, *OWN_OPTIONS, 'driver_ssl_cert_path',
              'driver_ssl_cert_verify', 'max_over_subscription_ratio',
              'num_volume_device_scan_tries', 'reserved_percentage',
-             'volume_backend_name'}, names)
+             'suppress_requests_ssl_warnings', 'volume_backend_name'}, names)
 
 
 @ddt.ddt
@@ -106,6 +107,25 @@ class SetupTestCase(base.LightOSTestCase):
                          lightos.LightOSVolumeDriver.CI_WIKI_NAME)
         self.assertIn(lightos.LightOSVolumeDriver.VERSION,
                       inspect.getdoc(lightos.LightOSVolumeDriver))
+
+    @ddt.data('do_setup', 'check_for_setup_error', 'get_volume_stats',
+              'create_volume', 'create_volume_from_snapshot',
+              'create_cloned_volume', 'delete_volume', 'extend_volume',
+              'retype', 'update_migrated_volume', 'create_snapshot',
+              'delete_snapshot', 'revert_to_snapshot', 'validate_connector',
+              'initialize_connection', 'terminate_connection')
+    def test_method_is_traced(self, name):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        method = getattr(self.driver, name)
+        arguments = [None for parameter in
+                     inspect.signature(method).parameters.values()
+                     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+        try:
+            method(*arguments)
+        except Exception as exc:
+            # What it makes of nothing at all is of no interest here.
+            self.assertIsNotNone(exc)
+        self.assertIn('==> %s: call' % name, log.output)
 
     def test_several_controllers_may_serve_one_cluster(self):
         self.assertTrue(lightos.LightOSVolumeDriver.SUPPORTS_ACTIVE_ACTIVE)
