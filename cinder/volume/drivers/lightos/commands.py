@@ -80,6 +80,7 @@ COMMANDS: Mapping[str, Command] = {
         'sourceSnapshotUUID': 'src_snapshot_uuid',
         'sourceSnapshotName': 'src_snapshot_name',
         'qosPolicyUUID': 'qos_policy',
+        'labels': 'labels',
     }),
     'update_volume': Command('PUT', _VOLUME, body={
         'acl': 'acl',
@@ -89,6 +90,7 @@ COMMANDS: Mapping[str, Command] = {
     'set_volume_qos_policy': Command('PUT', _VOLUME, body={
         'qosPolicyUUID': 'qos_policy',
     }),
+    'set_volume_labels': Command('PUT', _VOLUME, body={'labels': 'labels'}),
     'rename_volume': Command('PUT', _VOLUME, body={'newName': 'new_name'}),
     'rollback_volume': Command('PUT', _VOLUME + '/rollback', body={
         'srcSnapshotUUID': 'src_snapshot_uuid',
@@ -156,5 +158,7 @@ def _body(command: Command, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             value = {'values': value}
         elif field == 'qosPolicyUUID' and not uuidutils.is_uuid_like(value):
             field = 'qosPolicyName'
+        elif field == 'labels':
+            value = [{'key': key, 'value': text} for key, text in value]
         body[field] = value
     return body

@@ -24,6 +24,7 @@ from oslo_utils import units
 from cinder.volume.drivers.lightos import exception
 
 Item = TypeVar('Item', 'Volume', 'Snapshot')
+Labels = tuple[tuple[str, str], ...]
 
 # States of a volume or snapshot (LightOS API: Volume.StateEnum,
 # Snapshot.StateEnum). A volume is in service while a replica of it moves.
@@ -66,6 +67,8 @@ class Volume(NamedTuple):
     qos_policy_name: Optional[str]
     source_snapshot_uuid: Optional[str]
     source_snapshot_name: Optional[str]
+    sector_size: Optional[int]
+    labels: Optional[Labels]
 
     @classmethod
     def parse(cls, data: Any) -> 'Volume':
@@ -88,7 +91,9 @@ class Volume(NamedTuple):
             source_snapshot_uuid=_text_or_empty(fields,
                                                 'sourceSnapshotUUID'),
             source_snapshot_name=_text_or_empty(fields,
-                                                'sourceSnapshotName'))
+                                                'sourceSnapshotName'),
+            sector_size=_number(fields, 'sectorSize'),
+            labels=_labels(fields))
 
     @classmethod
     def parse_named(cls, data: Any) -> Optional['Volume']:
@@ -108,6 +113,8 @@ class Snapshot(NamedTuple):
     compression: Optional[bool]
     source_volume_uuid: Optional[str]
     source_volume_name: Optional[str]
+    sector_size: Optional[int]
+    labels: Optional[Labels]
 
     @classmethod
     def parse(cls, data: Any) -> 'Snapshot':
@@ -122,7 +129,9 @@ class Snapshot(NamedTuple):
             replicas=_number(fields, 'replicaCount'),
             compression=_switch(fields, 'compression'),
             source_volume_uuid=_text(fields, 'sourceVolumeUUID'),
-            source_volume_name=_text(fields, 'sourceVolumeName'))
+            source_volume_name=_text(fields, 'sourceVolumeName'),
+            sector_size=_number(fields, 'sectorSize'),
+            labels=_labels(fields))
 
     @classmethod
     def parse_named(cls, data: Any) -> Optional['Snapshot']:
@@ -312,3 +321,14 @@ def _list(fields: Mapping[str, Any], field: str) -> tuple[str, ...]:
             not all(isinstance(value, str) for value in values)):
         raise exception.LightOSBadReply('%s is no list of strings' % field)
     return tuple(values)
+
+
+def _labels(fields: Mapping[str, Any]) -> Optional[Labels]:
+    value = fields.get('labels')
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise exception.LightOSBadReply('labels is no list')
+    return tuple((_text_or_empty(_message(label), 'key') or '',
+                  _text_or_empty(_message(label), 'value') or '')
+                 for label in value)

@@ -19,6 +19,7 @@ from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import labelling
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
@@ -31,8 +32,8 @@ def revert(op: operation.Operation, sought: identity.VolumeIdentity,
            snapshot: identity.SnapshotIdentity) -> None:
     """Put a volume back to a snapshot of it.
 
-    The cluster may put back its name, size and access lists too: these are
-    read again and made what they were.
+    The cluster may put back its name, size, access lists and labels too:
+    these are read again and made what they were.
 
     :raises: VolumeNotFound, SnapshotNotFound, LightOSRefused,
         LightOSNotSeen, LightOSError
@@ -96,7 +97,10 @@ def _put_back(op: operation.Operation, before: lookup.Found) -> None:
                 'size': changes.in_gib((was.size or 0) // units.Gi)})
         return changes.access_change(volume, lookup.lists_of(was))
 
-    changes.converge(op, lambda: _again(op, before), plan)
+    now = changes.converge(op, lambda: _again(op, before), plan)
+    if now and set(now.volume.labels or ()) != set(was.labels or ()):
+        labelling.change(op, lambda op: lookup.again(op, before),
+                         lambda present: was.labels or ())
 
 
 def _again(op: operation.Operation, found: lookup.Found) -> lookup.Found:

@@ -55,8 +55,9 @@ def create(op: operation.Operation, name: str,
     if recorded and recorded.uuid:
         found = _take(op, name, recorded.project, recorded.uuid, most_posts,
                       retention)
-        if lookup.is_named_for(found.snapshot.source_volume_name,
-                               source.name_id):
+        # A snapshot has the labels of its volume.
+        if lookup.is_of(source, found.snapshot.source_volume_name,
+                        found.snapshot.labels):
             return found
         # The recorded UUID is another volume's.
         discard(op, found)

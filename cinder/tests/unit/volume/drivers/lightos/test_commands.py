@@ -47,12 +47,14 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         {'project_name': 'p', 'name': 'v', 'size': '1 gib', 'n_replicas': 2,
          'compression': 'True', 'acl': ['nqn'], 'ip_acl': ['192.0.2.1'],
          'src_snapshot_uuid': UUID, 'src_snapshot_name': 's',
-         'qos_policy': 'gold'},
+         'qos_policy': 'gold', 'labels': (('k', 'x'), ('l', 'y'))},
         'POST', '/projects/p/volumes',
         {'name': 'v', 'size': '1 gib', 'replicaCount': 2,
          'compression': 'True', 'acl': {'values': ['nqn']},
          'IPAcl': {'values': ['192.0.2.1']}, 'sourceSnapshotUUID': UUID,
-         'sourceSnapshotName': 's', 'qosPolicyName': 'gold'}),
+         'sourceSnapshotName': 's', 'qosPolicyName': 'gold',
+         'labels': [{'key': 'k', 'value': 'x'},
+                    {'key': 'l', 'value': 'y'}]}),
     'update_volume': (
         {'project_name': 'p', 'volume_uuid': UUID, 'acl': ['nqn'],
          'ip_acl': ['192.0.2.1']},
@@ -64,6 +66,10 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
     'set_volume_qos_policy': (
         {'project_name': 'p', 'volume_uuid': UUID, 'qos_policy': UUID},
         'PUT', '/projects/p/volumes/' + UUID, {'qosPolicyUUID': UUID}),
+    'set_volume_labels': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'labels': (('k', 'x'),)},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'labels': [{'key': 'k', 'value': 'x'}]}),
     'rename_volume': (
         {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w'},
         'PUT', '/projects/p/volumes/' + UUID, {'newName': 'w'}),

@@ -43,7 +43,7 @@ TOKEN = SECRET + '.first.token'
 NEW_TOKEN = SECRET + '.second.token'
 NEW_VOLUME = {'project_name': 'default', 'name': 'v', 'size': '1 gib',
               'n_replicas': 1, 'compression': 'False', 'acl': ['ALLOW_NONE'],
-              'ip_acl': ['ALLOW_NONE']}
+              'ip_acl': ['ALLOW_NONE'], 'labels': (('k', 'x'),)}
 NOT_SENT: tuple[dict[str, Any], ...] = (
     {'refused': True}, {'unreachable': True}, {'ssl': True})
 PERHAPS_SENT: tuple[dict[str, Any], ...] = (

@@ -484,6 +484,6 @@ class SeamTestCase(base.LightOSTestCase):
         self.assertEqual(
             {'cmd', 'timeout', 'project_name', 'name', 'size', 'n_replicas',
              'compression', 'acl', 'ip_acl', 'src_snapshot_name',
-             'src_snapshot_uuid', 'qos_policy'},
+             'src_snapshot_uuid', 'qos_policy', 'labels'},
             set(calls.call_args_list[0].kwargs))
         self.assertEqual([], self.server.requests)

@@ -30,11 +30,13 @@ VOLUME: dict[str, Any] = {
     'acl': {'values': ['nqn1', 'nqn2']}, 'IPAcl': {'values': ['192.0.2.1']},
     'qosPolicyUUID': POLICY, 'qosPolicyName': 'gold',
     'sourceSnapshotUUID': SOURCE, 'sourceSnapshotName': 's',
+    'sectorSize': 4096, 'labels': [{'key': 'k', 'value': 'x'}],
     'statistics': {'a field that the driver': 'does not know'}}
 SNAPSHOT: dict[str, Any] = {
     'UUID': UUID, 'name': 'snapshot-1', 'state': 'Creating', 'ETag': '7',
     'size': '1073741824', 'replicaCount': 2, 'compression': True,
-    'sourceVolumeUUID': SOURCE, 'sourceVolumeName': 'volume-1'}
+    'sourceVolumeUUID': SOURCE, 'sourceVolumeName': 'volume-1',
+    'sectorSize': 512, 'labels': [{'key': 'k', 'value': 'x'}]}
 INFO: dict[str, Any] = {
     'UUID': UUID, 'subsystemNQN': 'nqn', 'currentMaxReplicas': 3,
     'apiEndpoints': ['10.0.0.1:443'],
@@ -69,7 +71,8 @@ class VolumeTestCase(RepliesTestCase):
                 replicas=2, compression=True, acl=('nqn1', 'nqn2'),
                 ip_acl=('192.0.2.1',), qos_policy_uuid=POLICY,
                 qos_policy_name='gold', source_snapshot_uuid=SOURCE,
-                source_snapshot_name='s'),
+                source_snapshot_name='s', sector_size=4096,
+                labels=(('k', 'x'),)),
             replies.Volume.parse(VOLUME))
 
     def test_e4_a_field_that_is_absent_is_unknown(self):
@@ -237,7 +240,8 @@ class SnapshotTestCase(RepliesTestCase):
             replies.Snapshot(
                 uuid=UUID, name='snapshot-1', state='Creating', etag='7',
                 size=units.Gi, replicas=2, compression=True,
-                source_volume_uuid=SOURCE, source_volume_name='volume-1'),
+                source_volume_uuid=SOURCE, source_volume_name='volume-1',
+                sector_size=512, labels=(('k', 'x'),)),
             replies.Snapshot.parse(SNAPSHOT))
 
     def test_e4_a_field_that_is_absent_is_unknown(self):
