@@ -34,6 +34,8 @@ _PAGE = {'limit': 'limit', 'offsetUUID': 'offset_uuid'}
 
 # Fields that the API wraps into a message of their own (StringList).
 _STRING_LISTS = ('acl', 'IPAcl')
+# CreateVolumeRequest.SectorSizeEnum
+_SECTOR_SIZES = {512: 'sectorSize_512B', 4096: 'sectorSize_4K'}
 
 
 class Command(NamedTuple):
@@ -80,6 +82,7 @@ COMMANDS: Mapping[str, Command] = {
         'sourceSnapshotUUID': 'src_snapshot_uuid',
         'sourceSnapshotName': 'src_snapshot_name',
         'qosPolicyUUID': 'qos_policy',
+        'sectorSize': 'sector_size',
         'labels': 'labels',
     }),
     'update_volume': Command('PUT', _VOLUME, body={
@@ -158,6 +161,8 @@ def _body(command: Command, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             value = {'values': value}
         elif field == 'qosPolicyUUID' and not uuidutils.is_uuid_like(value):
             field = 'qosPolicyName'
+        elif field == 'sectorSize':
+            value = _SECTOR_SIZES[value]
         elif field == 'labels':
             value = [{'key': key, 'value': text} for key, text in value]
         body[field] = value

@@ -32,6 +32,7 @@ from cinder.volume.drivers.lightos import attachments
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import cluster
 from cinder.volume.drivers.lightos import connection
+from cinder.volume.drivers.lightos import copies
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import labelling
@@ -39,7 +40,6 @@ from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import options
-from cinder.volume.drivers.lightos import replies
 from cinder.volume.drivers.lightos import rollback
 from cinder.volume.drivers.lightos import snapshots
 from cinder.volume.drivers.lightos import specs
@@ -159,6 +159,11 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             _('The LightOS QoS policy of volumes, by UUID or name. Without '
               'one the default of the LightOS project applies.'),
             'string')
+        self._set_property(
+            properties, specs.SECTOR_SIZE_SPEC, 'LightOS sector size',
+            _('The logical sector size of volumes in bytes. Without one the '
+              'cluster chooses.'),
+            'integer', enum=list(specs.SECTOR_SIZES))
         return properties, VENDOR
 
     # Volumes
@@ -166,7 +171,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     @volume_utils.trace
     def create_volume(self, volume: Volume) -> dict[str, str]:
         op = self._operation(_('create volume %s') % volume.id)
-        return _model(self._labelling.create(op, self._wanted(volume)))
+        return _model(self._labelling.create(op, self._to_make(op, volume)))
 
     @volume_utils.trace
     def create_volume_from_snapshot(
@@ -176,13 +181,17 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             _('create volume %(volume)s from snapshot %(snapshot)s')
             % {'volume': volume.id, 'snapshot': snapshot.id})
         sought = identity.of_snapshot(snapshot)
-        wanted = self._wanted(volume)._replace(
+        wanted = self._to_make(op, volume)._replace(
             source=volumes.Source(sought.uuid, sought.name))
         self._refuse_other_project(op, wanted, sought.project)
         try:
             return _model(self._labelling.create(op, wanted))
         except exception.LightOSRefused as exc:
-            raise exc.explained(_why_not_from(op, wanted, sought)) from exc
+            why, other = copies.after_refusal(op, wanted, sought,
+                                              exc.reason)
+            if other is None:
+                raise exc.explained(why) from exc
+            return _model(self._labelling.create(op, other))
 
     @volume_utils.trace
     def create_cloned_volume(self, volume: Volume,
@@ -190,7 +199,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         op = self._operation(
             _('clone volume %(source)s to volume %(volume)s')
             % {'source': src_vref.id, 'volume': volume.id})
-        wanted = self._wanted(volume)
+        wanted = self._to_make(op, volume)
         prefix = TEMPORARY_SNAPSHOT_PREFIX % volume.id
         name = prefix + uuid.uuid4().hex
         found = snapshots.create(
@@ -198,11 +207,11 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             self._most_snapshot_calls(), TEMPORARY_SNAPSHOT_RETENTION)
         try:
             self._refuse_other_project(op, wanted, found.project)
-            return _model(self._labelling.create(
-                self._most_of(op), wanted._replace(source=volumes.Source(
-                    found.snapshot.uuid, name, prefix))))
+            wanted = copies.with_sectors_of(wanted, found)._replace(
+                source=volumes.Source(found.snapshot.uuid, name, prefix))
+            return _model(self._labelling.create(self._most_of(op), wanted))
         except exception.LightOSRefused as exc:
-            raise exc.explained(_differences(wanted, found.snapshot)) from exc
+            raise exc.explained(copies.differences(wanted, found)) from exc
         finally:
             snapshots.discard(op, found)
 
@@ -421,6 +430,12 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             networks=access.networks(self.configuration.safe_get(
                 'lightos_ipacl_networks') or ()))
 
+    def _to_make(self, op: operation.Operation,
+                 volume: Volume) -> volumes.Wanted:
+        wanted = self._wanted(volume)
+        cluster.check_replicas(op, self.cluster, wanted.specs.replicas)
+        return wanted
+
     def _wanted(self, volume: Volume) -> volumes.Wanted:
         return volumes.Wanted(
             name=identity.volume_name(volume),
@@ -470,35 +485,6 @@ class LightOSVolumeDriver(driver.VolumeDriver):
 def _model(found: lookup.Found) -> dict[str, str]:
     return {'provider_id': str(identity.ProviderId(found.project,
                                                    found.volume.uuid))}
-
-
-def _why_not_from(op: operation.Operation, wanted: volumes.Wanted,
-                  sought: identity.SnapshotIdentity) -> str:
-    """Explain why the cluster does not make a volume from a snapshot."""
-    try:
-        found = snapshots.find(op, sought)
-    except cinder_exception.CinderException:
-        return ''
-    if found is None:
-        return _('The cluster does not have the snapshot')
-    return _differences(wanted, found.snapshot)
-
-
-def _differences(wanted: volumes.Wanted, snapshot: replies.Snapshot) -> str:
-    """What a clone of a snapshot cannot have otherwise than it."""
-    found = []
-    if snapshot.replicas not in (None, wanted.specs.replicas):
-        found.append(
-            _('The snapshot has %(source)d replicas and the volume type asks '
-              'for %(asked)d') % {'source': snapshot.replicas or 0,
-                                  'asked': wanted.specs.replicas})
-    if snapshot.compression not in (None, wanted.specs.compression):
-        found.append(
-            _('The snapshot is compressed and the volume type asks for none')
-            if snapshot.compression else
-            _('The snapshot is not compressed and the volume type asks for '
-              'compression'))
-    return '. '.join(found)
 
 
 def _differs(diff: Optional[Mapping[str, Any]],

@@ -16,6 +16,7 @@ integers are strings. A field that is absent is None here: unknown, which is
 never a difference from what was asked for.
 """
 
+import math
 import re
 from typing import Any, Callable, Mapping, NamedTuple, Optional, TypeVar
 
@@ -166,25 +167,33 @@ class ClusterInfo(NamedTuple):
 class Capacity(NamedTuple):
     """The cluster's capacity in bytes, as a volume's user sees it.
 
-    LightOS API: ClusterStatisticsApi. ``provisioned`` is the sum of the
-    sizes of all volumes.
+    LightOS API: ClusterStatisticsApi, ClusterHealth.
+
+    :param provisioned: the sum of the sizes of all volumes
+    :param compression_ratio: what was written over what it takes
+    :param health: ``OK``, ``Warning`` or ``Error``
     """
 
     total: int
     free: int
     provisioned: Optional[int]
+    compression_ratio: Optional[float]
+    health: Optional[str]
 
     @classmethod
     def parse(cls, data: Any) -> 'Capacity':
         """:raises: LightOSBadReply when it has no capacity"""
-        statistics = _message(_message(data).get('statistics'))
+        fields = _message(data)
+        statistics = _message(fields.get('statistics'))
         total = _number(statistics, 'estimatedLogicalStorage')
         if total is None:
             raise exception.LightOSBadReply('no estimatedLogicalStorage')
         return cls(
             total=total,
             free=_number(statistics, 'estimatedFreeLogicalStorage') or 0,
-            provisioned=_number(statistics, 'logicalStorage'))
+            provisioned=_number(statistics, 'logicalStorage'),
+            compression_ratio=_ratio(statistics, 'compressionRatio'),
+            health=_text(_message(fields.get('health') or {}), 'state'))
 
 
 def parse_volumes(data: Any) -> tuple[Volume, ...]:
@@ -284,6 +293,16 @@ def _number(fields: Mapping[str, Any], field: str) -> Optional[int]:
             _NUMBER.fullmatch(str(value)) is None):
         raise exception.LightOSBadReply('%s is no number' % field)
     return int(value)
+
+
+def _ratio(fields: Mapping[str, Any], field: str) -> Optional[float]:
+    value = fields.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or (
+            not math.isfinite(value)):
+        raise exception.LightOSBadReply('%s is no ratio' % field)
+    return float(value)
 
 
 def _size(fields: Mapping[str, Any]) -> Optional[int]:

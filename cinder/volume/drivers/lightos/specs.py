@@ -24,18 +24,25 @@ from cinder.volume.drivers.lightos import identity
 COMPRESSION_SPEC = 'compression'
 REPLICAS_SPEC = 'lightos:num_replicas'
 QOS_POLICY_SPEC = 'lightos:qos_policy'
+SECTOR_SIZE_SPEC = 'lightos:sector_size'
 
 # LightOS API: replicaCount of CreateVolume.
 REPLICA_COUNTS = range(1, 4)
+# LightOS API: sectorSize of CreateVolume, in bytes.
+SECTOR_SIZES = (512, 4096)
 
 
 class VolumeSpecs(NamedTuple):
-    """What a new LightOS volume shall be, beside its name and size."""
+    """What a new LightOS volume shall be, beside its name and size.
+
+    :param sector_size: in bytes, None for what the cluster chooses
+    """
 
     project: str
     replicas: int
     compression: bool
     qos_policy: Optional[str]
+    sector_size: Optional[int] = None
 
 
 def of_volume(volume: Volume,
@@ -50,7 +57,8 @@ def of_volume(volume: Volume,
         replicas=_replicas(specs, conf.lightos_default_num_replicas),
         compression=_compression(
             specs, conf.lightos_default_compression_enabled),
-        qos_policy=specs.get(QOS_POLICY_SPEC) or None)
+        qos_policy=specs.get(QOS_POLICY_SPEC) or None,
+        sector_size=_sector_size(specs.get(SECTOR_SIZE_SPEC)))
 
 
 def _replicas(specs: Mapping[str, str], default: int) -> int:
@@ -76,6 +84,15 @@ def _compression(specs: Mapping[str, str], default: bool) -> bool:
     except ValueError:
         raise _invalid(COMPRESSION_SPEC, asked,
                        _("'<is> True' or '<is> False'"))
+
+
+def _sector_size(asked: Optional[str]) -> Optional[int]:
+    if asked is None:
+        return None
+    for size in SECTOR_SIZES:
+        if asked.strip() == str(size):
+            return size
+    raise _invalid(SECTOR_SIZE_SPEC, asked, _('512 or 4096'))
 
 
 def _invalid(spec: str, asked: str,

@@ -83,6 +83,10 @@ class Wanted(NamedTuple):
         if volume.compression not in (None, self.specs.compression):
             found.append(_('it is compressed') if volume.compression
                          else _('it is not compressed'))
+        if self.specs.sector_size and volume.sector_size not in (
+                None, self.specs.sector_size):
+            found.append(_('its sectors have %d bytes')
+                         % (volume.sector_size or 0))
         if self.source is None:
             if volume.source_snapshot_uuid or volume.source_snapshot_name:
                 found.append(_('it was made from a snapshot'))
@@ -173,6 +177,7 @@ def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
         src_snapshot_uuid=source.uuid if source else None,
         src_snapshot_name=source.name if source and not source.uuid else None,
         qos_policy=wanted.specs.qos_policy,
+        sector_size=wanted.specs.sector_size,
         labels=wanted.owner.labels() if wanted.owner else None)
     if answer.outcome is not Outcome.DONE:
         return answer

@@ -185,6 +185,7 @@ class Resource:
     acl: tuple[str, ...] = ('ALLOW_NONE',)
     ip_acl: tuple[str, ...] = ('ALLOW_ANY',)
     labels: tuple[tuple[str, str], ...] = ()
+    sector_size: int = 4096
     data: str = ''
     state: str = 'Available'
     due: float = math.inf
@@ -207,6 +208,7 @@ class Resource:
                 'IPAcl': {'values': list(self.ip_acl)},
                 'labels': [{'key': key, 'value': value}
                            for key, value in self.labels],
+                'sectorSize': self.sector_size,
                 'creationTime': self.created}
 
 
@@ -301,10 +303,13 @@ def _labels(value: Any) -> tuple[tuple[str, str], ...]:
 
 _SWITCH = {'true': True, 'enable': True, 'enabled': True,
            'false': False, 'disable': False, 'disabled': False}
+SECTOR_SIZES = {'sectorSize_Default': 4096, 'sectorSize_512B': 512,
+                'sectorSize_4K': 4096}
 # Each function raises ValueError, KeyError, TypeError or AttributeError.
 FIELDS: dict[str, Callable[[Any], Any]] = {
     'name': _name, 'Name': _name, 'newName': _name, 'size': _size,
     'acl': _acl, 'IPAcl': _ip_acl, 'labels': _labels,
+    'sectorSize': SECTOR_SIZES.__getitem__,
     'compression': lambda value: _SWITCH[value.lower()],
     'replicaCount': _number, 'minReplicas': _number, 'limit': _number,
     'placementRestrictions': _list, 'Force': _is(bool),
@@ -392,6 +397,7 @@ class FakeLightOS(fixtures.Fixture):
         self.policies: list[dict[str, Any]] = []
         self.total, self.free = 300 * units.Gi, 200 * units.Gi
         self.max_replicas = 3
+        self.health, self.compression_ratio = 'OK', 1.0
         self.ip_acl = self.shows_updating = self.concurrent_snapshots = True
         self.omit_zeros = self.refuse_same_size = False
         self.etag_mismatch = 412
@@ -466,7 +472,7 @@ class FakeLightOS(fixtures.Fixture):
         """Put a snapshot of the volume there."""
         copied = {field: getattr(volume, field) for field in (
             'project', 'size', 'replicas', 'compression', 'acl', 'ip_acl',
-            'labels', 'data')}
+            'labels', 'sector_size', 'data')}
         return self._add(Snapshot, name, {
             **copied, 'volume_uuid': volume.uuid, 'volume_name': volume.name,
             **attributes})
@@ -750,7 +756,7 @@ class FakeLightOS(fixtures.Fixture):
     def _create_volume(self, args: dict[str, Any]) -> dict[str, Any]:
         attributes = {field: args[key] for key, field in (
             ('projectName', 'project'), ('replicaCount', 'replicas'),
-            *_ATTRIBUTES) if key in args}
+            ('sectorSize', 'sector_size'), *_ATTRIBUTES) if key in args}
         name = self._new_name(Volume, args, 'name')
         if 'sourceSnapshotUUID' in args or 'sourceSnapshotName' in args:
             source = self._find(Snapshot, args, 'sourceSnapshotUUID',
@@ -761,7 +767,9 @@ class FakeLightOS(fixtures.Fixture):
                 attributes.setdefault(field, getattr(source, field))
             if attributes['size'] < source.size:
                 raise APIError(400, 'size is below the snapshot\'s')
-            for field in ('replicas', 'compression'):
+            attributes.setdefault('sector_size',
+                                  SECTOR_SIZES['sectorSize_Default'])
+            for field in ('replicas', 'compression', 'sector_size'):
                 if attributes[field] != getattr(source, field):
                     raise APIError(400, field + ' is not the snapshot\'s')
             attributes.update(data=source.data, source_uuid=source.uuid,
@@ -847,7 +855,8 @@ class FakeLightOS(fixtures.Fixture):
     def _get_cluster(self, args: dict[str, Any]) -> dict[str, Any]:
         reply = self._get_cluster_info(args)
         del reply['nvmeEndpoints']
-        return {**reply, 'health': {'state': 'OK'}, 'statistics': {
+        return {**reply, 'health': {'state': self.health}, 'statistics': {
+            'compressionRatio': self.compression_ratio,
             'estimatedLogicalStorage': str(self.total),
             'estimatedFreeLogicalStorage': str(self.free),
             'logicalStorage': str(sum(

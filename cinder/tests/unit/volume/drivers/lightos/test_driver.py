@@ -262,7 +262,7 @@ class VendorPropertiesTestCase(base.LightOSTestCase):
     def test_d1_vendor_properties(self):
         self.assertEqual(
             {'lightos:num_replicas', 'lightos:project_name',
-             'lightos:qos_policy'},
+             'lightos:qos_policy', 'lightos:sector_size'},
             {name for name in self.found if name.startswith('lightos')})
 
     def test_d1_replicas_have_a_range_and_a_default(self):
@@ -271,6 +271,11 @@ class VendorPropertiesTestCase(base.LightOSTestCase):
             ('integer', 1, 3, 3),
             (found['type'], found['minimum'], found['maximum'],
              found['default']))
+
+    def test_sector_size_is_one_of_two(self):
+        found = self.found['lightos:sector_size']
+        self.assertEqual(('integer', [512, 4096]),
+                         (found['type'], found['enum']))
 
     def test_d1_default_replicas_are_the_options(self):
         driver = self.make_driver(lightos_default_num_replicas=2)
@@ -484,6 +489,6 @@ class SeamTestCase(base.LightOSTestCase):
         self.assertEqual(
             {'cmd', 'timeout', 'project_name', 'name', 'size', 'n_replicas',
              'compression', 'acl', 'ip_acl', 'src_snapshot_name',
-             'src_snapshot_uuid', 'qos_policy', 'labels'},
+             'src_snapshot_uuid', 'qos_policy', 'sector_size', 'labels'},
             set(calls.call_args_list[0].kwargs))
         self.assertEqual([], self.server.requests)
