@@ -35,6 +35,7 @@ from cinder.volume.drivers.lightos import connection
 from cinder.volume.drivers.lightos import copies
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import images
 from cinder.volume.drivers.lightos import labelling
 from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import lookup
@@ -214,6 +215,31 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             raise exc.explained(copies.differences(wanted, found)) from exc
         finally:
             snapshots.discard(op, found)
+
+    @volume_utils.trace
+    def clone_image(self, context: cinder_context.RequestContext,
+                    volume: Volume, image_location: Optional[images.Location],
+                    image_meta: Mapping[str, Any],
+                    image_service: Any) -> tuple[dict[str, str], bool]:
+        """Clone the volume that holds an image, if this cluster has it."""
+        op = self._operation(
+            _('look for image %(image)s for volume %(volume)s')
+            % {'image': image_meta.get('id'), 'volume': volume.id},
+            seconds=self.configuration.lightos_api_service_timeout)
+        source = images.find_source(
+            context, op, volume, self._to_make(op, volume), image_location,
+            image_meta)
+        if source is None:
+            return {}, False
+        try:
+            return self.create_cloned_volume(volume, source), True
+        except (cinder_exception.VolumeNotFound,
+                exception.LightOSRefused) as exc:
+            LOG.warning('Copying image %(image)s to volume %(volume)s, for '
+                        'it cannot be cloned: %(why)s',
+                        {'image': image_meta.get('id'), 'volume': volume.id,
+                         'why': exc})
+            return {}, False
 
     @volume_utils.trace
     def delete_volume(self, volume: Volume) -> None:
