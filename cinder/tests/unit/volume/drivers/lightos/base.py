@@ -94,6 +94,20 @@ class LightOSTestCase(test.TestCase):
             driver.check_for_setup_error()
         return driver
 
+    def make_manager(self) -> manager.VolumeManager:
+        """Cinder's own volume manager, with the driver under it."""
+        self.override_config(
+            'volume_driver',
+            'cinder.volume.drivers.lightos.LightOSVolumeDriver', BACKEND)
+        made = manager.VolumeManager(service_name=BACKEND,
+                                     host=HOST.partition('#')[0])
+        made.driver = self.driver
+        made.stats = {'pools': {}, 'allocated_capacity_gb': 0}
+        self.driver.set_initialized()
+        self.mock_object(made, 'message_api')
+        self.patch('cinder.volume.volume_utils.notify_about_volume_usage')
+        return made
+
     def configure(self, **options: Any) -> None:
         """Change options of the backend, also under a running driver."""
         for name, value in options.items():

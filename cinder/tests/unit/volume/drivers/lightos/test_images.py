@@ -30,7 +30,6 @@ from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume import api
 from cinder.volume.drivers.lightos import images
-from cinder.volume import manager
 
 RAW = {'id': fake.IMAGE_ID, 'disk_format': 'raw', 'container_format': 'bare',
        'owner': fake.PROJECT_ID, 'status': 'active', 'size': 1, 'min_disk': 1,
@@ -80,16 +79,7 @@ class ImageTestCase(base.LightOSTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.override_config('volume_driver',
-                             'cinder.volume.drivers.lightos.'
-                             'LightOSVolumeDriver', base.BACKEND)
-        self.manager = manager.VolumeManager(service_name=base.BACKEND,
-                                             host='controller@lightos')
-        self.manager.driver = self.driver
-        self.manager.stats = {'pools': {}, 'allocated_capacity_gb': 0}
-        self.driver.set_initialized()
-        self.mock_object(self.manager, 'message_api')
-        self.patch('cinder.volume.volume_utils.notify_about_volume_usage')
+        self.manager = self.make_manager()
         self.copy = self.patch(
             'cinder.volume.volume_utils.copy_image_to_volume')
         self.patch('cinder.image.image_utils.TemporaryImages.fetch',
