@@ -9,6 +9,7 @@
 #    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
+#    under the License.
 """Measure how long a volume service with many volumes takes to start.
 
     python tools/service_start.py [--volumes N] [--older]

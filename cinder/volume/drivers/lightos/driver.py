@@ -11,7 +11,7 @@
 #    under the License.
 """Cinder volume driver for Lightbits LightOS."""
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, NoReturn, Optional, Union
 import uuid
 
 from oslo_config import cfg
@@ -23,6 +23,8 @@ from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder import interface
+from cinder.objects.group import Group
+from cinder.objects.group_snapshot import GroupSnapshot
 from cinder.objects.snapshot import Snapshot
 from cinder.objects.volume import Volume
 from cinder import utils
@@ -376,6 +378,22 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             % {'snapshot': snapshot.id, 'volume': snapshot.volume_id})
         snapshots.delete(op, identity.of_snapshot(snapshot))
 
+    # Groups. They are Cinder's own work, a volume after the other, which
+    # NotImplementedError leaves to it. It would do the same with a group
+    # that is promised to be consistent.
+
+    def create_group(self, context: cinder_context.RequestContext,
+                     group: Group) -> NoReturn:
+        _refuse_consistency(group)
+        raise NotImplementedError()
+
+    def create_group_snapshot(
+            self, context: cinder_context.RequestContext,
+            group_snapshot: GroupSnapshot,
+            snapshots: list[Snapshot]) -> NoReturn:
+        _refuse_consistency(group_snapshot)
+        raise NotImplementedError()
+
     # Access. Nothing is exported: a volume is there for the hosts that its
     # access lists name.
 
@@ -511,6 +529,14 @@ class LightOSVolumeDriver(driver.VolumeDriver):
 def _model(found: lookup.Found) -> dict[str, str]:
     return {'provider_id': str(identity.ProviderId(found.project,
                                                    found.volume.uuid))}
+
+
+def _refuse_consistency(group: Union[Group, GroupSnapshot]) -> None:
+    if volume_utils.is_group_a_cg_snapshot_type(group):
+        raise exception.LightOSError(
+            reason=_('the type of group %s asks for consistent snapshots, '
+                     'and LightOS takes the snapshot of one volume at a time')
+            % (group.get('group_id') or group.id))
 
 
 def _differs(diff: Optional[Mapping[str, Any]],

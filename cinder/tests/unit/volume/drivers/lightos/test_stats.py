@@ -221,6 +221,23 @@ class StateTestCase(StatsTestCase):
                          self.stats()['volume_backend_name'])
 
 
+class StartTestCase(base.LightOSTestCase):
+
+    def requests(self, volumes: int) -> list[str]:
+        """What a service start asks of the cluster."""
+        for status in ('available', 'in-use') * (volumes // 2):
+            self.make_volume(create=True, status=status)
+        self.driver = self.make_driver(setup=False)
+        self.server.requests.clear()
+        started = self.make_manager()
+        started.init_host(service_id=1)
+        self.assertTrue(started.is_working())
+        return self.server.operations(probes=True)
+
+    def test_start_asks_as_much_with_many_volumes(self) -> None:
+        self.assertEqual(self.requests(0), self.requests(20))
+
+
 @ddt.ddt
 class SetupTestCase(base.LightOSTestCase):
 
