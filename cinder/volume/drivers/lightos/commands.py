@@ -89,6 +89,10 @@ COMMANDS: Mapping[str, Command] = {
     'set_volume_qos_policy': Command('PUT', _VOLUME, body={
         'qosPolicyUUID': 'qos_policy',
     }),
+    'retype_volume': Command('PUT', _VOLUME, body={
+        'compression': 'compression',
+        'qosPolicyUUID': 'qos_policy',
+    }),
     'rename_volume': Command('PUT', _VOLUME, body={'newName': 'new_name'}),
     'rollback_volume': Command('PUT', _VOLUME + '/rollback', body={
         'srcSnapshotUUID': 'src_snapshot_uuid',
@@ -106,6 +110,16 @@ COMMANDS: Mapping[str, Command] = {
         'retentionTime': 'retention_time',
     }),
     'delete_snapshot': Command('DELETE', _SNAPSHOT),
+
+    'list_policies': Command('GET', '/policies', query={
+        'UUID': 'policy_uuid',
+        'name': 'policy_name',
+    }),
+    'create_policy': Command('POST', '/policies', body={
+        'name': 'name',
+        'description': 'description',
+        'qoSRateLimitPolicy': 'rate_limits',
+    }),
 }
 
 

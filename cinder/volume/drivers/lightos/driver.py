@@ -37,7 +37,9 @@ from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import options
+from cinder.volume.drivers.lightos import qos
 from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import retype
 from cinder.volume.drivers.lightos import rollback
 from cinder.volume.drivers.lightos import snapshots
 from cinder.volume.drivers.lightos import specs
@@ -50,7 +52,7 @@ CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
 LIGHTOS = 'LIGHTOS'
-TEMPORARY_SNAPSHOT_PREFIX = 'for_clone_%s_'
+TEMPORARY_SNAPSHOT_PREFIX = snapshots.TEMPORARY_PREFIX + '%s_'
 # How long a temporary snapshot lives at the most if nobody can delete it.
 TEMPORARY_SNAPSHOT_RETENTION = '86400s'
 # The part of an operation's time that is kept for undoing what failed.
@@ -84,6 +86,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                 device_scan_attempts=(
                     self.configuration.num_volume_device_scan_tries))
         self.cluster = connection.LightOSConnection(self.configuration)
+        self._policies = qos.Policies()
         self._statistics = stats.Statistics(self.configuration, self.VERSION)
 
     @classmethod
@@ -163,7 +166,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     @volume_utils.trace
     def create_volume(self, volume: Volume) -> dict[str, str]:
         op = self._operation(_('create volume %s') % volume.id)
-        return _model(volumes.create(op, self._wanted(volume)))
+        return _model(self._make(op, self._wanted(volume)))
 
     @volume_utils.trace
     def create_volume_from_snapshot(
@@ -177,7 +180,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             source=volumes.Source(sought.uuid, sought.name))
         self._refuse_other_project(op, wanted, sought.project)
         try:
-            return _model(volumes.create(op, wanted))
+            return _model(self._make(op, wanted))
         except exception.LightOSRefused as exc:
             raise exc.explained(_why_not_from(op, wanted, sought)) from exc
 
@@ -195,7 +198,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             self._most_snapshot_calls(), TEMPORARY_SNAPSHOT_RETENTION)
         try:
             self._refuse_other_project(op, wanted, found.project)
-            return _model(volumes.create(
+            return _model(self._make(
                 self._most_of(op), wanted._replace(source=volumes.Source(
                     found.snapshot.uuid, name, prefix))))
         except exception.LightOSRefused as exc:
@@ -219,25 +222,22 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                new_type: Mapping[str, Any],
                diff: Mapping[str, Any],
                host: Optional[Mapping[str, Any]]) -> bool:
-        """Give a volume another QoS policy in place.
+        """Give a volume another compression or QoS policy in place.
 
-        Whatever else two types differ in takes a migration.
+        Other replicas, another project or encryption, and no QoS policy in
+        place of one, take a migration.
         """
-        if host and host['host'] != volume.host:
+        if host and not _is_at(volume, host):
             return False
-        if any(_differs(diff, part) for part in ('encryption', 'qos_specs')):
+        wanted = retype.wanted(diff or {}, self.configuration)
+        if wanted is None:
             return False
-        changed = _differs(diff, 'extra_specs')
-        if not changed:
+        if not any(each is not None for each in wanted):
             return True
-        policy = changed.pop(specs.QOS_POLICY_SPEC, (None, None))[1]
-        if changed or not policy:
-            return False
-        op = self._operation(_('set the QoS policy %(policy)s of volume '
-                               '%(id)s') % {'policy': policy,
-                                            'id': volume.id})
-        changes.set_qos_policy(op, identity.of_volume(volume), policy)
-        return True
+        op = self._operation(_('retype volume %(id)s to type %(type)s')
+                             % {'id': volume.id, 'type': new_type['id']})
+        return retype.retype(op, identity.of_volume(volume), wanted,
+                             self._policies)
 
     def update_migrated_volume(
             self, ctxt: cinder_context.RequestContext, volume: Volume,
@@ -408,6 +408,13 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             specs=specs.of_volume(volume, self.configuration),
             access=access.closed(self.configuration.lightos_use_ipacl))
 
+    def _make(self, op: operation.Operation,
+              wanted: volumes.Wanted) -> lookup.Found:
+        return self._policies.under(
+            op, wanted.specs, lambda policy: volumes.create(
+                op, wanted._replace(specs=wanted.specs._replace(
+                    qos_policy=policy))))
+
     def _refuse_other_project(self, op: operation.Operation,
                               wanted: volumes.Wanted, project: str) -> None:
         if wanted.specs.project != project:
@@ -475,9 +482,12 @@ def _differences(wanted: volumes.Wanted, snapshot: replies.Snapshot) -> str:
     return '. '.join(found)
 
 
-def _differs(diff: Optional[Mapping[str, Any]],
-             part: str) -> dict[str, tuple[Any, Any]]:
-    """What differs in a part of two volume types: name -> (old, new)."""
-    values = (diff or {}).get(part) or {}
-    return {name: pair for name, pair in values.items()
-            if pair[0] != pair[1]}
+def _is_at(volume: Volume, host: Mapping[str, Any]) -> bool:
+    """Whether a host is the backend that has the volume already.
+
+    The services of a cluster of Cinder's share their backends.
+    """
+    cluster_name = host.get('cluster_name')
+    if cluster_name:
+        return bool(cluster_name == volume.cluster_name)
+    return bool(host['host'] == volume.host)

@@ -27,6 +27,7 @@ from cinder import exception
 from cinder.i18n import _
 from cinder.objects.snapshot import Snapshot
 from cinder.objects.volume import Volume
+from cinder.objects.volume_type import VolumeType
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
@@ -110,8 +111,15 @@ def type_project(volume: Volume) -> str:
 
     :raises: InvalidVolumeType when it is no name that LightOS takes
     """
-    project = extra_specs(volume).get(PROJECT_SPEC,
-                                      LIGHTOS_DEFAULT_PROJECT_NAME)
+    return project_of(extra_specs(volume))
+
+
+def project_of(specs: Mapping[str, str]) -> str:
+    """The LightOS project that the extra specs of a type ask for.
+
+    :raises: InvalidVolumeType when it is no name that LightOS takes
+    """
+    project = specs.get(PROJECT_SPEC, LIGHTOS_DEFAULT_PROJECT_NAME)
     if not is_name(project):
         raise exception.InvalidVolumeType(
             reason=_('%(spec)s=%(value)r is not the name of a LightOS '
@@ -121,8 +129,13 @@ def type_project(volume: Volume) -> str:
 
 def extra_specs(volume: Volume) -> Mapping[str, str]:
     """The extra specs of the type of a volume, if it has one."""
-    volume_type = volume.volume_type if volume.volume_type_id else None
-    return (volume_type and volume_type.extra_specs) or {}
+    found = volume_type(volume)
+    return (found and found.extra_specs) or {}
+
+
+def volume_type(volume: Volume) -> Optional[VolumeType]:
+    """The type of a volume, if it has one."""
+    return volume.volume_type if volume.volume_type_id else None
 
 
 def of_volume(volume: Volume) -> VolumeIdentity:

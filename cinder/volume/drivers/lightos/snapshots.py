@@ -27,6 +27,9 @@ LOG = logging.getLogger(__name__)
 
 Outcome = operation.Outcome
 
+# How the name of a temporary snapshot begins, which a clone is made from.
+TEMPORARY_PREFIX = 'for_clone_'
+
 # The requests for a snapshot are spread over this share of the time there
 # is, each after five times the time of the one before.
 _POST_SHARE = 0.6

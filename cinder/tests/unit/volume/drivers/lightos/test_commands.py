@@ -64,6 +64,11 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
     'set_volume_qos_policy': (
         {'project_name': 'p', 'volume_uuid': UUID, 'qos_policy': UUID},
         'PUT', '/projects/p/volumes/' + UUID, {'qosPolicyUUID': UUID}),
+    'retype_volume': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'compression': 'True',
+         'qos_policy': 'gold'},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'compression': 'True', 'qosPolicyName': 'gold'}),
     'rename_volume': (
         {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w'},
         'PUT', '/projects/p/volumes/' + UUID, {'newName': 'w'}),
@@ -90,6 +95,15 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
     'delete_snapshot': (
         {'project_name': 'p', 'snapshot_uuid': UUID},
         'DELETE', '/projects/p/snapshots/' + UUID, None),
+    'list_policies': (
+        {'policy_uuid': None, 'policy_name': 'a b'},
+        'GET', '/policies?name=a+b', None),
+    'create_policy': (
+        {'name': 'q', 'description': 'd',
+         'rate_limits': {'limitBw': {'readBWLimit': 1}}},
+        'POST', '/policies',
+        {'name': 'q', 'description': 'd',
+         'qoSRateLimitPolicy': {'limitBw': {'readBWLimit': 1}}}),
 }
 # What a name may not hold, and what ends a part of a URL if left as it is.
 ODD = string.punctuation + ' \t\r\n\x00\x7f\u00e9\u2028'
