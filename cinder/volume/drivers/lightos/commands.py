@@ -93,6 +93,12 @@ COMMANDS: Mapping[str, Command] = {
         'compression': 'compression',
         'qosPolicyUUID': 'qos_policy',
     }),
+    'take_in_volume': Command('PUT', _VOLUME, body={
+        'newName': 'new_name',
+        'size': 'size',
+        'acl': 'acl',
+        'IPAcl': 'ip_acl',
+    }),
     'rename_volume': Command('PUT', _VOLUME, body={'newName': 'new_name'}),
     'rollback_volume': Command('PUT', _VOLUME + '/rollback', body={
         'srcSnapshotUUID': 'src_snapshot_uuid',

@@ -11,7 +11,7 @@
 #    under the License.
 """Cinder volume driver for Lightbits LightOS."""
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 import uuid
 
 from oslo_config import cfg
@@ -35,6 +35,8 @@ from cinder.volume.drivers.lightos import connection
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import manage
+from cinder.volume.drivers.lightos import manageable
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import options
 from cinder.volume.drivers.lightos import qos
@@ -208,6 +210,12 @@ class LightOSVolumeDriver(driver.VolumeDriver):
 
     @volume_utils.trace
     def delete_volume(self, volume: Volume) -> None:
+        if volume.status == 'error_managing_deleting':
+            # It was not taken in; if it has the name of this record, it is
+            # because that could not be undone.
+            LOG.info('Volume %s could not be managed and is forgotten; what '
+                     'it was to be is left on the cluster.', volume.id)
+            return
         op = self._operation(_('delete volume %s') % volume.id)
         volumes.delete(op, identity.of_volume(volume))
 
@@ -321,6 +329,67 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             % {'snapshot': snapshot.id, 'volume': snapshot.volume_id})
         snapshots.delete(op, identity.of_snapshot(snapshot))
 
+    # What was there before
+
+    @volume_utils.trace
+    def manage_existing_get_size(self, volume: Volume,
+                                 existing_ref: Any) -> int:
+        op, reference, newcomer = self._newcomer(volume, existing_ref)
+        found = manage.find_volume(op, reference, newcomer)
+        return manage.size_of(found.volume.size, reference)
+
+    @volume_utils.trace
+    def manage_existing(self, volume: Volume,
+                        existing_ref: Any) -> dict[str, str]:
+        return _model(manage.take_in(*self._newcomer(volume, existing_ref)))
+
+    def unmanage(self, volume: Volume) -> None:
+        """Nothing changes on the cluster: the volume keeps its name."""
+        LOG.info('Volume %(id)s is not managed any more; on the cluster it '
+                 'is %(name)s, %(provider_id)s.',
+                 {'id': volume.id, 'name': identity.volume_name(volume),
+                  'provider_id': volume.provider_id})
+
+    def get_manageable_volumes(
+            self, cinder_volumes: Sequence[Volume], marker: Any,
+            limit: Optional[int], offset: Optional[int],
+            sort_keys: Sequence[str],
+            sort_dirs: Sequence[str]) -> list[dict[str, Any]]:
+        return manageable.volumes(
+            self._operation(_('list manageable volumes')), cinder_volumes,
+            manageable.Page(marker, limit, offset, sort_keys, sort_dirs))
+
+    @volume_utils.trace
+    def manage_existing_snapshot_get_size(self, snapshot: Snapshot,
+                                          existing_ref: Any) -> int:
+        op, reference = self._snapshot_newcomer(snapshot, existing_ref)
+        found = manage.find_snapshot(op, reference, snapshot)
+        return manage.size_of(found.snapshot.size, reference)
+
+    @volume_utils.trace
+    def manage_existing_snapshot(self, snapshot: Snapshot,
+                                 existing_ref: Any) -> dict[str, str]:
+        op, reference = self._snapshot_newcomer(snapshot, existing_ref)
+        found = manage.find_snapshot(op, reference, snapshot)
+        return {'provider_id': str(identity.ProviderId(
+            found.project, found.snapshot.uuid))}
+
+    def unmanage_snapshot(self, snapshot: Snapshot) -> None:
+        """Nothing changes on the cluster: the snapshot keeps its name."""
+        LOG.info('Snapshot %(id)s is not managed any more; on the cluster '
+                 'it is %(provider_id)s.',
+                 {'id': snapshot.id, 'provider_id': snapshot.provider_id})
+
+    def get_manageable_snapshots(
+            self, cinder_snapshots: Sequence[Snapshot], marker: Any,
+            limit: Optional[int], offset: Optional[int],
+            sort_keys: Sequence[str],
+            sort_dirs: Sequence[str]) -> list[dict[str, Any]]:
+        return manageable.snapshots(
+            self._operation(_('list manageable snapshots')),
+            cinder_snapshots,
+            manageable.Page(marker, limit, offset, sort_keys, sort_dirs))
+
     # Access. Nothing is exported: a volume is there for the hosts that its
     # access lists name.
 
@@ -414,6 +483,28 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             op, wanted.specs, lambda policy: volumes.create(
                 op, wanted._replace(specs=wanted.specs._replace(
                     qos_policy=policy))))
+
+    def _newcomer(
+            self, volume: Volume, existing_ref: Any
+    ) -> tuple[operation.Operation, manage.Reference, manage.Newcomer]:
+        reference = manage.Reference.parse(existing_ref)
+        newcomer = manage.Newcomer(
+            cinder_id=volume.id, name=identity.volume_name(volume),
+            asked=specs.asked_by(volume),
+            access=access.closed(self.configuration.lightos_use_ipacl))
+        op = self._operation(_('manage %(ref)s as volume %(id)s')
+                             % {'ref': reference, 'id': volume.id})
+        return op, reference, newcomer
+
+    def _snapshot_newcomer(
+            self, snapshot: Snapshot, existing_ref: Any
+    ) -> tuple[operation.Operation, manage.Reference]:
+        reference = manage.Reference.parse(existing_ref)
+        op = self._operation(
+            _('manage %(ref)s as snapshot %(snapshot)s of volume %(volume)s')
+            % {'ref': reference, 'snapshot': snapshot.id,
+               'volume': snapshot.volume_id})
+        return op, reference
 
     def _refuse_other_project(self, op: operation.Operation,
                               wanted: volumes.Wanted, project: str) -> None:

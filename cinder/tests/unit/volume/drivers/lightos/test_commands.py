@@ -69,6 +69,12 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
          'qos_policy': 'gold'},
         'PUT', '/projects/p/volumes/' + UUID,
         {'compression': 'True', 'qosPolicyName': 'gold'}),
+    'take_in_volume': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w',
+         'size': '2 gib', 'acl': ['nqn'], 'ip_acl': ['192.0.2.1']},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'newName': 'w', 'size': '2 gib', 'acl': {'values': ['nqn']},
+         'IPAcl': {'values': ['192.0.2.1']}}),
     'rename_volume': (
         {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w'},
         'PUT', '/projects/p/volumes/' + UUID, {'newName': 'w'}),
