@@ -135,7 +135,7 @@ def projects(op: operation.Operation,
 
 
 def _named_projects(records: Iterable[Any]) -> set[str]:
-    types = volume_types.get_all_types(context.get_admin_context())
+    types: Any = volume_types.get_all_types(context.get_admin_context())
     recorded = (identity.ProviderId.parse(record.provider_id)
                 for record in records)
     named = {each['extra_specs'].get(identity.PROJECT_SPEC)
