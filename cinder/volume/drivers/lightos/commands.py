@@ -94,6 +94,16 @@ COMMANDS: Mapping[str, Command] = {
         'qosPolicyUUID': 'qos_policy',
     }),
     'set_volume_labels': Command('PUT', _VOLUME, body={'labels': 'labels'}),
+    'retype_volume': Command('PUT', _VOLUME, body={
+        'compression': 'compression',
+        'qosPolicyUUID': 'qos_policy',
+    }),
+    'take_in_volume': Command('PUT', _VOLUME, body={
+        'newName': 'new_name',
+        'size': 'size',
+        'acl': 'acl',
+        'IPAcl': 'ip_acl',
+    }),
     'rename_volume': Command('PUT', _VOLUME, body={'newName': 'new_name'}),
     'rollback_volume': Command('PUT', _VOLUME + '/rollback', body={
         'srcSnapshotUUID': 'src_snapshot_uuid',
@@ -111,6 +121,16 @@ COMMANDS: Mapping[str, Command] = {
         'retentionTime': 'retention_time',
     }),
     'delete_snapshot': Command('DELETE', _SNAPSHOT),
+
+    'list_policies': Command('GET', '/policies', query={
+        'UUID': 'policy_uuid',
+        'name': 'policy_name',
+    }),
+    'create_policy': Command('POST', '/policies', body={
+        'name': 'name',
+        'description': 'description',
+        'qoSRateLimitPolicy': 'rate_limits',
+    }),
 }
 
 

@@ -11,7 +11,7 @@
 #    under the License.
 """Cinder volume driver for Lightbits LightOS."""
 
-from typing import Any, Mapping, NoReturn, Optional, Union
+from typing import Any, Mapping, NoReturn, Optional, Sequence, Union
 import uuid
 
 from oslo_config import cfg
@@ -41,8 +41,12 @@ from cinder.volume.drivers.lightos import images
 from cinder.volume.drivers.lightos import labelling
 from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import manage
+from cinder.volume.drivers.lightos import manageable
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import options
+from cinder.volume.drivers.lightos import qos
+from cinder.volume.drivers.lightos import retype
 from cinder.volume.drivers.lightos import rollback
 from cinder.volume.drivers.lightos import snapshots
 from cinder.volume.drivers.lightos import specs
@@ -55,7 +59,7 @@ CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
 LIGHTOS = 'LIGHTOS'
-TEMPORARY_SNAPSHOT_PREFIX = 'for_clone_%s_'
+TEMPORARY_SNAPSHOT_PREFIX = snapshots.TEMPORARY_PREFIX + '%s_'
 # How long a temporary snapshot lives at the most if nobody can delete it.
 TEMPORARY_SNAPSHOT_RETENTION = '86400s'
 # The part of an operation's time that is kept for undoing what failed.
@@ -90,6 +94,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                     self.configuration.num_volume_device_scan_tries))
         self.cluster = connection.LightOSConnection(self.configuration)
         self._labelling = labelling.Labelling()
+        self._policies = qos.Policies()
         self._statistics = stats.Statistics(self.configuration, self.VERSION)
 
     @classmethod
@@ -174,7 +179,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     @volume_utils.trace
     def create_volume(self, volume: Volume) -> dict[str, str]:
         op = self._operation(_('create volume %s') % volume.id)
-        return _model(self._labelling.create(op, self._to_make(op, volume)))
+        return _model(self._make(op, self._to_make(op, volume)))
 
     @volume_utils.trace
     def create_volume_from_snapshot(
@@ -188,13 +193,13 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             source=volumes.Source(sought.uuid, sought.name))
         self._refuse_other_project(op, wanted, sought.project)
         try:
-            return _model(self._labelling.create(op, wanted))
+            return _model(self._make(op, wanted))
         except exception.LightOSRefused as exc:
             why, other = copies.after_refusal(op, wanted, sought,
                                               exc.reason)
             if other is None:
                 raise exc.explained(why) from exc
-            return _model(self._labelling.create(op, other))
+            return _model(self._make(op, other))
 
     @volume_utils.trace
     def create_cloned_volume(self, volume: Volume,
@@ -212,7 +217,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             self._refuse_other_project(op, wanted, found.project)
             wanted = copies.with_sectors_of(wanted, found)._replace(
                 source=volumes.Source(found.snapshot.uuid, name, prefix))
-            return _model(self._labelling.create(self._most_of(op), wanted))
+            return _model(self._make(self._most_of(op), wanted))
         except exception.LightOSRefused as exc:
             raise exc.explained(copies.differences(wanted, found)) from exc
         finally:
@@ -245,6 +250,12 @@ class LightOSVolumeDriver(driver.VolumeDriver):
 
     @volume_utils.trace
     def delete_volume(self, volume: Volume) -> None:
+        if volume.status == 'error_managing_deleting':
+            # It was not taken in; if it has the name of this record, it is
+            # because that could not be undone.
+            LOG.info('Volume %s could not be managed and is forgotten; what '
+                     'it was to be is left on the cluster.', volume.id)
+            return
         op = self._operation(_('delete volume %s') % volume.id)
         volumes.delete(op, identity.of_volume(volume))
 
@@ -259,24 +270,24 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                new_type: Mapping[str, Any],
                diff: Mapping[str, Any],
                host: Optional[Mapping[str, Any]]) -> bool:
-        """Give a volume another QoS policy in place.
+        """Give a volume another compression or QoS policy in place.
 
-        Whatever else two types differ in takes a migration.
+        Other replicas, another project or encryption, and no QoS policy in
+        place of one, take a migration.
         """
-        if host and host['host'] != volume.host:
+        if host and not _is_at(volume, host):
             return False
-        if any(_differs(diff, part) for part in ('encryption', 'qos_specs')):
+        wanted = retype.wanted(diff or {}, self.configuration)
+        if wanted is None:
             return False
-        changed = _differs(diff, 'extra_specs')
-        if not changed:
-            return True
-        policy = changed.pop(specs.QOS_POLICY_SPEC, (None, None))[1]
-        if changed or not policy:
+        op = self._operation(_('retype volume %(id)s to type %(type)s')
+                             % {'id': volume.id, 'type': new_type['id']})
+        sought = identity.of_volume(volume)
+        if any(each is not None for each in wanted) and not retype.retype(
+                op, sought, wanted, self._policies):
             return False
-        op = self._operation(_('set the QoS policy %(policy)s of volume '
-                               '%(id)s') % {'policy': policy,
-                                            'id': volume.id})
-        changes.set_qos_policy(op, identity.of_volume(volume), policy)
+        self._labelling.put(op, sought, self._owner(volume)._replace(
+            volume_type_id=new_type['id']))
         return True
 
     @volume_utils.trace
@@ -394,6 +405,73 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         _refuse_consistency(group_snapshot)
         raise NotImplementedError()
 
+    # What was there before
+
+    @volume_utils.trace
+    def manage_existing_get_size(self, volume: Volume,
+                                 existing_ref: Any) -> int:
+        op, reference, newcomer = self._newcomer(volume, existing_ref)
+        found = manage.find_volume(op, reference, newcomer)
+        return manage.size_of(found.volume.size, reference)
+
+    @volume_utils.trace
+    def manage_existing(self, volume: Volume,
+                        existing_ref: Any) -> dict[str, str]:
+        op, reference, newcomer = self._newcomer(volume, existing_ref)
+        found = manage.take_in(op, reference, newcomer)
+        self._labelling.put_on(op, found, self._owner(volume))
+        return _model(found)
+
+    def unmanage(self, volume: Volume) -> None:
+        """The volume loses its labels and keeps its name."""
+        labelling.remove(
+            self._operation(_('unmanage volume %s') % volume.id),
+            identity.of_volume(volume))
+        LOG.info('Volume %(id)s is not managed any more; on the cluster it '
+                 'is %(name)s, %(provider_id)s.',
+                 {'id': volume.id, 'name': identity.volume_name(volume),
+                  'provider_id': volume.provider_id})
+
+    def get_manageable_volumes(
+            self, cinder_volumes: Sequence[Volume], marker: Any,
+            limit: Optional[int], offset: Optional[int],
+            sort_keys: Sequence[str],
+            sort_dirs: Sequence[str]) -> list[dict[str, Any]]:
+        return manageable.volumes(
+            self._operation(_('list manageable volumes')), cinder_volumes,
+            manageable.Page(marker, limit, offset, sort_keys, sort_dirs))
+
+    @volume_utils.trace
+    def manage_existing_snapshot_get_size(self, snapshot: Snapshot,
+                                          existing_ref: Any) -> int:
+        op, reference = self._snapshot_newcomer(snapshot, existing_ref)
+        found = manage.find_snapshot(op, reference, snapshot)
+        return manage.size_of(found.snapshot.size, reference)
+
+    @volume_utils.trace
+    def manage_existing_snapshot(self, snapshot: Snapshot,
+                                 existing_ref: Any) -> dict[str, str]:
+        op, reference = self._snapshot_newcomer(snapshot, existing_ref)
+        found = manage.find_snapshot(op, reference, snapshot)
+        return {'provider_id': str(identity.ProviderId(
+            found.project, found.snapshot.uuid))}
+
+    def unmanage_snapshot(self, snapshot: Snapshot) -> None:
+        """Nothing changes on the cluster: the snapshot keeps its name."""
+        LOG.info('Snapshot %(id)s is not managed any more; on the cluster '
+                 'it is %(provider_id)s.',
+                 {'id': snapshot.id, 'provider_id': snapshot.provider_id})
+
+    def get_manageable_snapshots(
+            self, cinder_snapshots: Sequence[Snapshot], marker: Any,
+            limit: Optional[int], offset: Optional[int],
+            sort_keys: Sequence[str],
+            sort_dirs: Sequence[str]) -> list[dict[str, Any]]:
+        return manageable.snapshots(
+            self._operation(_('list manageable snapshots')),
+            cinder_snapshots,
+            manageable.Page(marker, limit, offset, sort_keys, sort_dirs))
+
     # Access. Nothing is exported: a volume is there for the hosts that its
     # access lists name.
 
@@ -493,6 +571,38 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         return labels.Ownership.of(
             volume, service and volume_utils.extract_host(service))
 
+    def _make(self, op: operation.Operation,
+              wanted: volumes.Wanted) -> lookup.Found:
+        def make(wanted: volumes.Wanted) -> volumes.Made:
+            return self._policies.under(
+                op, wanted.specs, lambda policy: volumes.create(
+                    op, wanted._replace(specs=wanted.specs._replace(
+                        qos_policy=policy))))
+
+        return self._labelling.create(op, wanted, make)
+
+    def _newcomer(
+            self, volume: Volume, existing_ref: Any
+    ) -> tuple[operation.Operation, manage.Reference, manage.Newcomer]:
+        reference = manage.Reference.parse(existing_ref)
+        newcomer = manage.Newcomer(
+            cinder_id=volume.id, name=identity.volume_name(volume),
+            asked=specs.asked_by(volume),
+            access=access.closed(self.configuration.lightos_use_ipacl))
+        op = self._operation(_('manage %(ref)s as volume %(id)s')
+                             % {'ref': reference, 'id': volume.id})
+        return op, reference, newcomer
+
+    def _snapshot_newcomer(
+            self, snapshot: Snapshot, existing_ref: Any
+    ) -> tuple[operation.Operation, manage.Reference]:
+        reference = manage.Reference.parse(existing_ref)
+        op = self._operation(
+            _('manage %(ref)s as snapshot %(snapshot)s of volume %(volume)s')
+            % {'ref': reference, 'snapshot': snapshot.id,
+               'volume': snapshot.volume_id})
+        return op, reference
+
     def _refuse_other_project(self, op: operation.Operation,
                               wanted: volumes.Wanted, project: str) -> None:
         if wanted.specs.project != project:
@@ -539,9 +649,12 @@ def _refuse_consistency(group: Union[Group, GroupSnapshot]) -> None:
             % (group.get('group_id') or group.id))
 
 
-def _differs(diff: Optional[Mapping[str, Any]],
-             part: str) -> dict[str, tuple[Any, Any]]:
-    """What differs in a part of two volume types: name -> (old, new)."""
-    values = (diff or {}).get(part) or {}
-    return {name: pair for name, pair in values.items()
-            if pair[0] != pair[1]}
+def _is_at(volume: Volume, host: Mapping[str, Any]) -> bool:
+    """Whether a host is the backend that has the volume already.
+
+    The services of a cluster of Cinder's share their backends.
+    """
+    cluster_name = host.get('cluster_name')
+    if cluster_name:
+        return bool(cluster_name == volume.cluster_name)
+    return bool(host['host'] == volume.host)

@@ -46,22 +46,24 @@ class Labelling:
     def __init__(self) -> None:
         self._refused_at: Optional[float] = None
 
-    def create(self, op: operation.Operation,
-               wanted: volumes.Wanted) -> lookup.Found:
+    def create(self, op: operation.Operation, wanted: volumes.Wanted,
+               make: Callable[[volumes.Wanted], volumes.Made]
+               ) -> lookup.Found:
         """Make a volume with labels, or else without.
 
-        :raises: as ``volumes.create``
+        :param make: what makes it
+        :raises: as that
         """
         if not self._offers():
             wanted = wanted._replace(owner=None)
         owner = wanted.owner
         try:
-            made = volumes.create(op, wanted)
+            made = make(wanted)
         except exception.LightOSRefused as exc:
             if exc.status != 400 or owner is None:
                 raise
             # It may be the labels that an older release does not take.
-            made = volumes.create(op, wanted._replace(owner=None))
+            made = make(wanted._replace(owner=None))
             self._note_refusal(str(exc))
             return made.found
         if owner is not None and not owner.is_on(made.found.volume.labels):
@@ -69,7 +71,7 @@ class Labelling:
                 self._note_refusal('a volume that was created with labels '
                                    'does not show them')
             else:
-                self._put(op, lambda op: lookup.again(op, made.found), owner)
+                self.put_on(op, made.found, owner)
         return made.found
 
     def put(self, op: operation.Operation, sought: identity.VolumeIdentity,
@@ -77,6 +79,12 @@ class Labelling:
         """Have a volume say whose it is; it never raises."""
         if self._offers():
             self._put(op, lambda op: lookup.find(op, sought), owner)
+
+    def put_on(self, op: operation.Operation, found: lookup.Found,
+               owner: labels.Ownership) -> None:
+        """As ``put``, for a volume that was found."""
+        if self._offers():
+            self._put(op, lambda op: lookup.again(op, found), owner)
 
     def _put(self, op: operation.Operation, look: Look,
              owner: labels.Ownership) -> None:

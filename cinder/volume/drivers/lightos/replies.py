@@ -24,7 +24,7 @@ from oslo_utils import units
 
 from cinder.volume.drivers.lightos import exception
 
-Item = TypeVar('Item', 'Volume', 'Snapshot')
+Item = TypeVar('Item', 'Volume', 'Snapshot', 'Policy')
 Labels = tuple[tuple[str, str], ...]
 
 # States of a volume or snapshot (LightOS API: Volume.StateEnum,
@@ -40,6 +40,7 @@ _NUMBER = re.compile(r'[0-9]{1,20}')
 _SIZE = re.compile(r'([0-9]{1,20}) *(b|gib)?', re.IGNORECASE)
 # What can stand in a header (If-Match).
 _ETAG = re.compile(r'[!-~]+')
+_NO_TIME = re.compile(r'0*(\.0*)?s')
 _TRUE = ('true', 'enable', 'enabled')
 _FALSE = ('false', 'disable', 'disabled')
 
@@ -51,6 +52,7 @@ class Volume(NamedTuple):
     :param acl: the NQNs of the hosts let in, or one of the words
     :param ip_acl: likewise their IP addresses; None where the cluster has
         no such list
+    :param connected_hosts: the NQNs of the hosts that are connected to it
     """
 
     uuid: str
@@ -68,8 +70,9 @@ class Volume(NamedTuple):
     qos_policy_name: Optional[str]
     source_snapshot_uuid: Optional[str]
     source_snapshot_name: Optional[str]
-    sector_size: Optional[int]
-    labels: Optional[Labels]
+    sector_size: Optional[int] = None
+    labels: Optional[Labels] = None
+    connected_hosts: Optional[tuple[str, ...]] = None
 
     @classmethod
     def parse(cls, data: Any) -> 'Volume':
@@ -94,7 +97,8 @@ class Volume(NamedTuple):
             source_snapshot_name=_text_or_empty(fields,
                                                 'sourceSnapshotName'),
             sector_size=_number(fields, 'sectorSize'),
-            labels=_labels(fields))
+            labels=_labels(fields),
+            connected_hosts=_list(fields, 'connectedHosts') or None)
 
     @classmethod
     def parse_named(cls, data: Any) -> Optional['Volume']:
@@ -103,7 +107,11 @@ class Volume(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A snapshot on the cluster (LightOS API: Snapshot)."""
+    """A snapshot on the cluster (LightOS API: Snapshot).
+
+    :param retention: after how long the cluster deletes it by itself, a
+        duration in its own words; None for never
+    """
 
     uuid: str
     name: Optional[str]
@@ -114,8 +122,9 @@ class Snapshot(NamedTuple):
     compression: Optional[bool]
     source_volume_uuid: Optional[str]
     source_volume_name: Optional[str]
-    sector_size: Optional[int]
-    labels: Optional[Labels]
+    sector_size: Optional[int] = None
+    labels: Optional[Labels] = None
+    retention: Optional[str] = None
 
     @classmethod
     def parse(cls, data: Any) -> 'Snapshot':
@@ -132,12 +141,86 @@ class Snapshot(NamedTuple):
             source_volume_uuid=_text(fields, 'sourceVolumeUUID'),
             source_volume_name=_text(fields, 'sourceVolumeName'),
             sector_size=_number(fields, 'sectorSize'),
-            labels=_labels(fields))
+            labels=_labels(fields),
+            retention=_duration(fields, 'retentionTime'))
 
     @classmethod
     def parse_named(cls, data: Any) -> Optional['Snapshot']:
         """Read the answer to a look-up by name: a list, or one snapshot."""
         return _live(_items(data, 'snapshots', cls.parse))
+
+
+class Limits(NamedTuple):
+    """What a QoS policy limits (LightOS API: QoSRateLimitPolicy).
+
+    :param kind: a key of ``LIMIT_KINDS``
+    :param read: IOPS, MB/s, or IOPS per GB; 0 is unlimited
+    :param write: likewise
+    """
+
+    kind: str
+    read: int
+    write: int
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> Optional['Limits']:
+        """:returns: None for limits of no kind that is known, or of two"""
+        found = []
+        for kind, names in LIMIT_KINDS.items():
+            if fields.get(names.message) is not None:
+                limits = _message(fields[names.message])
+                found.append(cls(kind, _number(limits, names.read) or 0,
+                                 _number(limits, names.write) or 0))
+        # A kind at zero limits nothing and may be shown beside another.
+        limiting = [each for each in found if each.read or each.write]
+        found = limiting or found[:1]
+        return found[0] if len(found) == 1 else None
+
+
+class LimitFields(NamedTuple):
+    """The fields of the LightOS API that hold one kind of limit."""
+
+    message: str
+    read: str
+    write: str
+
+
+LIMIT_KINDS: Mapping[str, LimitFields] = {
+    'iops': LimitFields('limitIOPS', 'readIOPSLimit', 'writeIOPSLimit'),
+    'bw_mbps': LimitFields('limitBw', 'readBWLimit', 'writeBWLimit'),
+    'iops_per_gb': LimitFields('limitIOPSPerGB', 'readIOPSPerGBLimit',
+                               'writeIOPSPerGBLimit')}
+
+
+class Policy(NamedTuple):
+    """A QoS policy (LightOS API: Policy).
+
+    :param projects: those that may use it; None is all of them
+    """
+
+    uuid: str
+    name: Optional[str]
+    state: str
+    projects: Optional[tuple[str, ...]]
+    limits: Optional[Limits]
+
+    @classmethod
+    def parse(cls, data: Any) -> 'Policy':
+        """:raises: LightOSBadReply when it is not a policy"""
+        fields = _message(data)
+        rates = _message(fields.get('QoSRateLimitPolicy') or {})
+        everybody = _text(rates, 'policyVisibility') == 'Global'
+        return cls(
+            uuid=_uuid(fields),
+            name=_text(fields, 'name'),
+            state=_text(fields, 'state') or 'Unknown',
+            projects=None if everybody else _list(rates,
+                                                  'projectsNamesScope'),
+            limits=Limits.parse(rates))
+
+    def visible_to(self, project: str) -> bool:
+        """Whether the volumes of a project can be under it."""
+        return self.projects is None or project in self.projects
 
 
 class ClusterInfo(NamedTuple):
@@ -210,6 +293,14 @@ def parse_snapshots(data: Any) -> tuple[Snapshot, ...]:
     :raises: LightOSBadReply when it is none
     """
     return tuple(_items(data, 'snapshots', Snapshot.parse))
+
+
+def parse_policies(data: Any) -> tuple[Policy, ...]:
+    """The QoS policies (LightOS API: ListPolicies).
+
+    :raises: LightOSBadReply when it is no list of policies
+    """
+    return tuple(_items(data, 'policies', Policy.parse))
 
 
 def parse_projects(data: Any) -> tuple[str, ...]:
@@ -324,6 +415,11 @@ def _switch(fields: Mapping[str, Any], field: str) -> Optional[bool]:
     if word not in _TRUE + _FALSE:
         raise exception.LightOSBadReply('%s is no switch' % field)
     return word in _TRUE
+
+
+def _duration(fields: Mapping[str, Any], field: str) -> Optional[str]:
+    text = _text(fields, field)
+    return text if text and _NO_TIME.fullmatch(text) is None else None
 
 
 def _strings(fields: Mapping[str, Any],

@@ -25,6 +25,7 @@ from cinder.volume import configuration
 from cinder.volume import driver as volume_driver
 from cinder.volume.drivers import lightos
 from cinder.volume import manager
+from cinder.volume import qos_specs
 
 BACKEND = 'lightos'
 HOST = 'controller@lightos#lightos'
@@ -121,6 +122,23 @@ class LightOSTestCase(test.TestCase):
             extra_specs={key.replace('__', ':'): value
                          for key, value in extra_specs.items()})
         return objects.VolumeType.get_by_id(self.context, created.id)
+
+    def make_qos_type(self, limits: dict[str, str],
+                      consumer: str = 'back-end',
+                      **extra_specs: str) -> objects.VolumeType:
+        """A volume type with QoS specs.
+
+        :param limits: the QoS specs; ``read_iops`` stands for the key
+            ``lightos:read_iops``
+        """
+        volume_type = self.make_type(**extra_specs)
+        made = qos_specs.create(self.context, volume_type.name, {
+            'consumer': consumer, **{
+                key if ':' in key else 'lightos:' + key: value
+                for key, value in limits.items()}})
+        qos_specs.associate_qos_with_type(self.context, made.id,
+                                          volume_type.id)
+        return objects.VolumeType.get_by_id(self.context, volume_type.id)
 
     def make_volume(self, volume_type: Optional[objects.VolumeType] = None,
                     create: bool = False, **values: Any) -> objects.Volume:

@@ -218,12 +218,14 @@ class Volume(Resource):
     qos_policy: str = ''
     source_uuid: str = ''
     source_name: str = ''
+    connected_hosts: tuple[str, ...] = ()
 
     def reply(self) -> dict[str, Any]:
         creating = self.state == 'Creating'
         return {**super().reply(), 'compression': str(self.compression),
                 'protectionState': 'Unknown' if creating else self.protection,
                 'qosPolicyUUID': self.qos_policy,
+                'connectedHosts': list(self.connected_hosts),
                 'sourceSnapshotUUID': self.source_uuid,
                 'sourceSnapshotName': self.source_name}
 
@@ -301,6 +303,24 @@ def _labels(value: Any) -> tuple[tuple[str, str], ...]:
                   _name(label['value'])) for label in value)
 
 
+def _rate_limits(value: Any) -> dict[str, Any]:
+    """One kind of limit, IOPS in steps of 256."""
+    kinds = _is(dict)(value).keys() - {'policyVisibility',
+                                       'projectsNamesScope'}
+    (kind,) = kinds & {'limitIOPS', 'limitBw', 'limitIOPSPerGB'}
+    word = kind.replace('limit', '').upper().replace('PERGB', 'PerGB')
+    fields = {way + word + 'Limit' for way in ('read', 'write')}
+    limits = {field: _number(limit) for field, limit in value[kind].items()}
+    if len(kinds) > 1 or not limits.keys() <= fields or any(
+            not 0 <= limit < 2 ** 32 or word == 'IOPS' and limit % 256
+            for limit in limits.values()) or bool(
+                value.get('projectsNamesScope')) != (
+                    {'Scoped': True, 'Global': False}[
+                        value['policyVisibility']]):
+        raise ValueError
+    return {**value, kind: limits}
+
+
 _SWITCH = {'true': True, 'enable': True, 'enabled': True,
            'false': False, 'disable': False, 'disabled': False}
 SECTOR_SIZES = {'sectorSize_Default': 4096, 'sectorSize_512B': 512,
@@ -312,6 +332,7 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     'sectorSize': SECTOR_SIZES.__getitem__,
     'compression': lambda value: _SWITCH[value.lower()],
     'replicaCount': _number, 'minReplicas': _number, 'limit': _number,
+    'qoSRateLimitPolicy': _rate_limits,
     'placementRestrictions': _list, 'Force': _is(bool),
     'showAll': {'true': True, 'false': False}.__getitem__,
     'retentionTime': _matches(r'\d+(\.\d+)?s')}
@@ -329,6 +350,8 @@ OPERATIONS = {
     'ListNodes': ('GET', '/nodes', 'name UUID failureDomain'),
     'ListProjects': ('GET', '/projects', ''),
     'ListPolicies': ('GET', '/policies', 'UUID name projectName'),
+    'CreatePolicy': ('POST', '/policies',
+                     'name description qoSRateLimitPolicy'),
     'CreateVolume': ('POST', _VOLUMES,
                      'projectName name replicaCount minReplicas sectorSize '
                      'sourceSnapshotUUID sourceSnapshotName '
@@ -477,10 +500,12 @@ class FakeLightOS(fixtures.Fixture):
             **copied, 'volume_uuid': volume.uuid, 'volume_name': volume.name,
             **attributes})
 
-    def add_policy(self, name: str, **limits: Any) -> str:
+    def add_policy(self, name: str, state: str = 'Active',
+                   description: str = '', **limits: Any) -> str:
         """Put a QoS policy there that all projects see; returns its UUID."""
         self.policies.append({
-            'UUID': self._uuid(), 'name': name, 'state': 'Active',
+            'UUID': self._uuid(), 'name': name, 'state': state,
+            'description': description,
             'QoSRateLimitPolicy': {'policyVisibility': 'Global', **limits}})
         return str(self.policies[-1]['UUID'])
 
@@ -884,6 +909,14 @@ class FakeLightOS(fixtures.Fixture):
             policy for policy in self.policies
             if args.get('UUID', policy['UUID']) == policy['UUID'] and
             args.get('name', policy['name']) == policy['name']]}
+
+    def _create_policy(self, args: dict[str, Any]) -> dict[str, Any]:
+        if any(policy['name'] == args['name'] for policy in self.policies):
+            raise APIError(409, '%s already exists' % args['name'], 6)
+        self.add_policy(args['name'], self._ends or 'Active',
+                        args.get('description', ''),
+                        **args['qoSRateLimitPolicy'])
+        return dict(self.policies[-1])
 
 
 class _Body(io.BytesIO):

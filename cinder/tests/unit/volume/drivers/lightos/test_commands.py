@@ -72,6 +72,17 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         {'project_name': 'p', 'volume_uuid': UUID, 'labels': (('k', 'x'),)},
         'PUT', '/projects/p/volumes/' + UUID,
         {'labels': [{'key': 'k', 'value': 'x'}]}),
+    'retype_volume': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'compression': 'True',
+         'qos_policy': 'gold'},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'compression': 'True', 'qosPolicyName': 'gold'}),
+    'take_in_volume': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w',
+         'size': '2 gib', 'acl': ['nqn'], 'ip_acl': ['192.0.2.1']},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'newName': 'w', 'size': '2 gib', 'acl': {'values': ['nqn']},
+         'IPAcl': {'values': ['192.0.2.1']}}),
     'rename_volume': (
         {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w'},
         'PUT', '/projects/p/volumes/' + UUID, {'newName': 'w'}),
@@ -98,6 +109,15 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
     'delete_snapshot': (
         {'project_name': 'p', 'snapshot_uuid': UUID},
         'DELETE', '/projects/p/snapshots/' + UUID, None),
+    'list_policies': (
+        {'policy_uuid': None, 'policy_name': 'a b'},
+        'GET', '/policies?name=a+b', None),
+    'create_policy': (
+        {'name': 'q', 'description': 'd',
+         'rate_limits': {'limitBw': {'readBWLimit': 1}}},
+        'POST', '/policies',
+        {'name': 'q', 'description': 'd',
+         'qoSRateLimitPolicy': {'limitBw': {'readBWLimit': 1}}}),
 }
 # What a name may not hold, and what ends a part of a URL if left as it is.
 ODD = string.punctuation + ' \t\r\n\x00\x7f\u00e9\u2028'

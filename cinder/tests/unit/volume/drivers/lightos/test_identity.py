@@ -264,7 +264,7 @@ class VolumeTestCase(base.LightOSTestCase):
         self.in_project('default')
         self.volume = objects.Volume(
             self.context, id=self.volume.id, _name_id=None, provider_id=None,
-            migration_status=None, volume_type_id=UUID)
+            migration_status=None, status='deleting', volume_type_id=UUID)
         self.assertEqual([self.other], self.delete())
 
     def test_o6_names_are_quoted(self):

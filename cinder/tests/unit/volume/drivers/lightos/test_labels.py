@@ -16,6 +16,7 @@ from typing import Any, Optional
 import ddt
 import testtools
 
+from cinder import exception as cinder_exception
 from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
@@ -294,6 +295,97 @@ class TransferTestCase(LabelsTestCase):
         self.record(self.volume, {'provider_id': other.provider_id})
         self.transfer()
         self.assertEqual(self.expected(other), self.labels_of(other))
+
+
+class RetypeTestCase(LabelsTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.volume = self.make_volume(create=True)
+        self.add_label(self.volume, 'team', 'red')
+        self.new_type = self.make_type(compression='<is> True')
+
+    def retype(self, **extra_specs: tuple[Any, Any]) -> bool:
+        return self.driver.retype(
+            self.context, self.volume, self.new_type,
+            {'extra_specs': {key.replace('__', ':'): pair
+                             for key, pair in extra_specs.items()}},
+            {'host': self.volume.host})
+
+    def assert_labelled(self) -> None:
+        self.assertEqual(
+            self.expected(self.volume, cinder_volume_type=self.new_type.id,
+                          team='red'), self.labels_of(self.volume))
+
+    def test_label_names_the_new_type(self) -> None:
+        self.assertTrue(self.retype(compression=(None, '<is> True')))
+        self.assert_labelled()
+
+    def test_label_names_a_new_type_that_asks_for_the_same(self) -> None:
+        self.assertTrue(self.retype(other=(None, 'x')))
+        self.assert_labelled()
+
+    def test_label_stays_where_it_takes_a_migration(self) -> None:
+        self.assertFalse(self.retype(
+            lightos__num_replicas=(None, '1')))
+        self.assertEqual(self.expected(self.volume, team='red'),
+                         self.labels_of(self.volume))
+
+    def test_sector_size_takes_a_migration(self) -> None:
+        self.assertFalse(self.retype(lightos__sector_size=(None, '512')))
+        self.assertTrue(self.retype(lightos__sector_size=(None, '4096')))
+
+    def test_d2_labels_that_are_refused_keep_no_retype(self) -> None:
+        self.refuse_labels('UpdateVolume')
+        self.assertTrue(self.retype(compression=(None, '<is> True')))
+
+
+@ddt.ddt
+class ManageTestCase(LabelsTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.there = self.server.add_volume(
+            'theirs', labels=(('team', 'red'),
+                              ('cinder_volume_id', OTHER_ID)))
+        self.volume = self.make_volume(size=0)
+        self.reference = {'source-name': 'theirs'}
+
+    def manage(self) -> None:
+        self.record(self.volume, self.driver.manage_existing(
+            self.volume, self.reference))
+
+    def test_managed_volume_has_labels(self) -> None:
+        self.manage()
+        self.assertEqual({'team': 'red', **self.expected(self.volume)},
+                         self.labels_of(self.volume))
+
+    @ddt.data({'status': 400}, {'status': 503})
+    def test_d2_labels_that_do_not_take_keep_no_manage(self, fault) -> None:
+        self.refuse_labels('UpdateVolume', **fault)
+        self.manage()
+        self.assertEqual(self.volume.name, self.there.name)
+
+    def test_unmanaged_volume_keeps_its_operators_labels(self) -> None:
+        self.manage()
+        self.driver.unmanage(self.volume)
+        self.assertEqual((('team', 'red'),), self.there.labels)
+
+    @ddt.data({'status': 400}, {'status': 503, 'times': None},
+              {'refused': True, 'times': None})
+    def test_d2_labels_that_stay_keep_no_unmanage(self, fault) -> None:
+        self.manage()
+        self.server.fault('*', **fault)
+        began = self.clock.monotonic()
+        self.driver.unmanage(self.volume)
+        self.assertLessEqual(self.clock.monotonic() - began, 26)
+
+    def test_volume_of_other_sectors_is_another_type(self) -> None:
+        self.volume = self.make_volume(
+            self.make_type(lightos__sector_size='512'), size=0)
+        error = self.assertRaises(
+            cinder_exception.ManageExistingVolumeTypeMismatch, self.manage)
+        self.assert_tells(error, '4096', '512')
 
 
 class MigrationTestCase(LabelsTestCase):
