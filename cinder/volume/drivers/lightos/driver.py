@@ -590,7 +590,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             asked=specs.asked_by(volume),
             access=access.closed(self.configuration.lightos_use_ipacl))
         op = self._operation(_('manage %(ref)s as volume %(id)s')
-                             % {'ref': reference, 'id': volume.id})
+                             % {'ref': existing_ref, 'id': volume.id})
         return op, reference, newcomer
 
     def _snapshot_newcomer(
@@ -599,7 +599,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         reference = manage.Reference.parse(existing_ref)
         op = self._operation(
             _('manage %(ref)s as snapshot %(snapshot)s of volume %(volume)s')
-            % {'ref': reference, 'snapshot': snapshot.id,
+            % {'ref': existing_ref, 'snapshot': snapshot.id,
                'volume': snapshot.volume_id})
         return op, reference
 

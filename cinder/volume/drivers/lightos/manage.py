@@ -271,22 +271,36 @@ def _read(op: operation.Operation, reference: Reference,
 def _refuse_missing(op: operation.Operation, reference: Reference,
                     project: str) -> NoReturn:
     """Say that the type asks for another project, if that is it."""
-    for other in owners.projects(op, ()):
-        try:
-            volume = other != project and _read(op, reference, other)
-        except exception.LightOSRefused as exc:
-            LOG.debug('Not looking in project %(project)s: %(why)s',
-                      {'project': other, 'why': exc})
-            continue
-        if volume:
-            raise cinder_exception.ManageExistingVolumeTypeMismatch(
-                reason=_('LightOS volume %(uuid)s is in project %(has)s and '
-                         'the type asks for project %(asked)s; set %(spec)s '
-                         'of the type')
-                % {'uuid': volume.uuid, 'has': other, 'asked': project,
-                   'spec': identity.PROJECT_SPEC})
+    found = None
+    try:
+        found = _find_elsewhere(op, reference, project)
+    except cinder_exception.CinderException as exc:
+        LOG.debug('Not all projects could be looked in: %s', exc)
+    if found is not None:
+        raise cinder_exception.ManageExistingVolumeTypeMismatch(
+            reason=_('LightOS volume %(uuid)s is in project %(has)s and the '
+                     'type asks for project %(asked)s; set %(spec)s of the '
+                     'type')
+            % {'uuid': found.volume.uuid, 'has': found.project,
+               'asked': project, 'spec': identity.PROJECT_SPEC})
     reference.refuse(_('there is no such volume in LightOS project %s')
                      % project)
+
+
+def _find_elsewhere(op: operation.Operation, reference: Reference,
+                    apart_from: str) -> Optional[lookup.Found]:
+    for project in owners.projects(op, ()):
+        if project == apart_from:
+            continue
+        try:
+            volume = _read(op, reference, project)
+        except exception.LightOSRefused as exc:
+            LOG.debug('Not looking in project %(project)s: %(why)s',
+                      {'project': project, 'why': exc})
+            continue
+        if volume is not None:
+            return lookup.Found(project, volume)
+    return None
 
 
 def _check(reference: Reference, found: lookup.Found, newcomer: Newcomer,

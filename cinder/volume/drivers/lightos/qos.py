@@ -157,8 +157,11 @@ def contradicts(op: operation.Operation, volume: replies.Volume,
                      'has': volume.qos_policy_name or volume.qos_policy_uuid,
                      'asked': asked.qos_policy}
     if asked.qos_limits is not None:
-        policy = (_find(op, volume.qos_policy_uuid)
-                  if volume.qos_policy_uuid else None)
+        try:
+            policy = (_find(op, volume.qos_policy_uuid)
+                      if volume.qos_policy_uuid else None)
+        except exception.LightOSRefused as exc:
+            raise _may_not(exc, asked.qos_limits) from exc
         limits = policy and policy.limits
         if limits != asked.qos_limits:
             return _('its QoS policy limits %(has)s and the type asks for '

@@ -169,6 +169,17 @@ class VolumeTestCase(ManageTestCase):
         self.assert_tells(self.refusal({'source-name': 'none'}),
                           'no such volume')
 
+    @ddt.data('ListProjects', 'ListVolumes')
+    def test_volume_that_is_not_there_whatever_else_is_wrong(self, name):
+        self.server.fault(name, status=500, code=13, times=None,
+                          when=lambda request:
+                          '/default/' not in request.path)
+        error = self.assertRaises(
+            cinder_exception.ManageExistingInvalidReference,
+            self.driver.manage_existing_get_size, self.volume,
+            {'source-name': 'none'})
+        self.assert_tells(error, 'no such volume')
+
     @ddt.data(*NOT_NAMES)
     def test_o6_references_that_name_nothing(self, ref):
         error = self.assertRaises(
@@ -275,6 +286,13 @@ class VolumeTestCase(ManageTestCase):
         else:
             self.manage()
 
+    def test_token_that_may_not_see_policies_is_told(self):
+        self.there.qos_policy = self.server.add_policy('x', limitBw={})
+        self.use_type(self.make_qos_type({'read_iops': '256'}))
+        self.server.fault('ListPolicies', status=403, code=7, times=None)
+        self.assert_tells(self.refusal(kind=exception.LightOSRefused),
+                          'cluster-admin')
+
     @ddt.data({'status': 400, 'code': 3}, {'status': 403, 'code': 7},
               {'status': 501, 'code': 12})
     def test_refused_change_leaves_the_volume_as_it_was(self, answer):
@@ -282,7 +300,8 @@ class VolumeTestCase(ManageTestCase):
                           **answer)
         self.there.size = 4096
         error = self.assertRaises(exception.LightOSRefused, self.manage)
-        self.assert_tells(error, self.volume.id, 'theirs', 'no way', UUID)
+        self.assert_tells(error, self.volume.id, 'no way', UUID,
+                          "manage {'source-name': 'theirs'}")
         self.assertEqual(('theirs', 4096), (self.there.name,
                                             self.there.size))
         self.assertEqual(1, len(self.changes()))

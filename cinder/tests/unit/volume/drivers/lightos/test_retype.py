@@ -170,6 +170,16 @@ class RetypeTestCase(base.LightOSTestCase):
         self.assertIs(False, self.retype(extra_specs=differences))
         self.assertEqual([], self.changes())
 
+    @ddt.data(None, 2)
+    def test_replicas_that_are_not_shown_take_a_migration(self, shown):
+        self.server.fault('GetVolume', body={
+            **self.there.reply(), 'replicaCount': shown}, times=None)
+        self.assertIs(shown == 2, self.retype(extra_specs={
+            'lightos:num_replicas': ('3', '2')}))
+
+    def test_qos_specs_without_a_consumer_take_a_migration(self):
+        self.assertIs(False, self.retype(qos_specs={'x': ('1', '2')}))
+
     def test_encryption_takes_a_migration(self):
         self.assertIs(False, self.retype(
             extra_specs={'lightos:qos_policy': ('gold', 'silver')},
