@@ -341,11 +341,15 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         once, so it asks the cluster nothing.
         """
         updates = []
+        # Each volume would read its type from the database by itself.
+        projects: dict[Optional[str], str] = {}
         for volume in volumes:
             if identity.ProviderId.parse(volume.provider_id):
                 continue
             try:
-                project = identity.type_project(volume)
+                if volume.volume_type_id not in projects:
+                    projects[volume.volume_type_id] = identity.type_project(
+                        volume)
             except Exception as exc:
                 # A wrong project would outlive the trouble, and one broken
                 # record must not keep the service from starting.
@@ -353,7 +357,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                             '%(id)s, whose type cannot be read: %(why)s',
                             {'id': volume.id, 'why': exc})
                 continue
-            updates.append({'id': volume.id, 'provider_id': project})
+            updates.append({'id': volume.id, 'provider_id':
+                            projects[volume.volume_type_id]})
         return updates, None
 
     # Snapshots
