@@ -28,6 +28,7 @@ STAGES=(
     'properties     py3 -- properties'
     'packaging      py3 -- packaging'
     'demo           py3 -- demo'
+    'features       py3 -- features'
 )
 FULL_STAGES=(
     'faults         py3 -- faults'

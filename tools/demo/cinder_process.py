@@ -55,7 +55,9 @@ WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 def one_user(
         global_conf: dict[str, str],
         **local_conf: str) -> Callable[[WsgiApplication], WsgiApplication]:
-    """Make the paste filter that lets every request be of user "demo".
+    """Make the paste filter that lets requests be of user "demo".
+
+    Those that name another one in a token are his.
 
     With OS_AUTH_TYPE=none, the openstack command sends no token at first.
     Cinder's noauth answers that as the identity service of long ago did,
@@ -64,7 +66,7 @@ def one_user(
     def wrap(application: WsgiApplication) -> WsgiApplication:
         def call(environ: dict[str, Any],
                  start_response: Any) -> Iterable[bytes]:
-            environ['HTTP_X_AUTH_TOKEN'] = 'demo'
+            environ.setdefault('HTTP_X_AUTH_TOKEN', 'demo')
             return application(environ, start_response)
         return call
     return wrap

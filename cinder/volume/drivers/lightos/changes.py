@@ -130,21 +130,6 @@ def extend(op: operation.Operation, sought: identity.VolumeIdentity,
     change(op, sought, plan)
 
 
-def set_qos_policy(op: operation.Operation,
-                   sought: identity.VolumeIdentity, policy: str) -> None:
-    """Put a volume under another QoS policy.
-
-    :param policy: its UUID or name
-    :raises: as ``change``
-    """
-    def plan(volume: replies.Volume) -> Optional[Change]:
-        if policy in (volume.qos_policy_uuid, volume.qos_policy_name):
-            return None
-        return Change('set_volume_qos_policy', {'qos_policy': policy})
-
-    change(op, sought, plan)
-
-
 def rename_if_free(op: operation.Operation,
                    sought: identity.VolumeIdentity, name: str,
                    projects: tuple[str, ...]) -> bool:

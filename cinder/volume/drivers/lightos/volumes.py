@@ -25,6 +25,7 @@ from cinder.volume.drivers.lightos import access
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
@@ -62,6 +63,7 @@ class Wanted(NamedTuple):
     """A volume that shall exist.
 
     :param size: in GiB
+    :param owner: what its labels shall say, None for no labels
     """
 
     name: str
@@ -69,6 +71,7 @@ class Wanted(NamedTuple):
     specs: specs.VolumeSpecs
     access: access.Access
     source: Optional[Source] = None
+    owner: Optional[labels.Ownership] = None
 
     def differences(self, volume: replies.Volume) -> str:
         """In what a volume is another than this one; empty if in nothing."""
@@ -80,6 +83,10 @@ class Wanted(NamedTuple):
         if volume.compression not in (None, self.specs.compression):
             found.append(_('it is compressed') if volume.compression
                          else _('it is not compressed'))
+        if self.specs.sector_size and volume.sector_size not in (
+                None, self.specs.sector_size):
+            found.append(_('its sectors have %d bytes')
+                         % (volume.sector_size or 0))
         if self.source is None:
             if volume.source_snapshot_uuid or volume.source_snapshot_name:
                 found.append(_('it was made from a snapshot'))
@@ -89,7 +96,14 @@ class Wanted(NamedTuple):
         return ', '.join(found)
 
 
-def create(op: operation.Operation, wanted: Wanted) -> lookup.Found:
+class Made(NamedTuple):
+    """A volume that is there, and whether it is the work of this call."""
+
+    found: lookup.Found
+    own: bool
+
+
+def create(op: operation.Operation, wanted: Wanted) -> Made:
     """Make a volume, or take over the very one an earlier try has made.
 
     :returns: the volume in service, closed to every host
@@ -101,13 +115,14 @@ def create(op: operation.Operation, wanted: Wanted) -> lookup.Found:
     while True:
         answer = _post(op, wanted)
         if answer.outcome is Outcome.DONE:
-            return _settled(op, wanted, project, answer.data.uuid, own=True)
+            return Made(_settled(op, wanted, project, answer.data.uuid,
+                                 own=True), True)
         if answer.outcome in (Outcome.REFUSED, Outcome.MISSING):
             raise op.refused(answer)
         if answer.outcome in (Outcome.EXISTS, Outcome.UNKNOWN):
             found = lookup.find_by_name(op, wanted.name, (project,))
             if found is not None:
-                return _adopted(op, wanted, found)
+                return Made(_adopted(op, wanted, found), False)
         op.pause(pauses, answer.text, answer.retry_after)
 
 
@@ -167,7 +182,9 @@ def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
         ip_acl=list(wanted.access.ips or ()),
         src_snapshot_uuid=source.uuid if source else None,
         src_snapshot_name=source.name if source and not source.uuid else None,
-        qos_policy=wanted.specs.qos_policy)
+        qos_policy=wanted.specs.qos_policy,
+        sector_size=wanted.specs.sector_size,
+        labels=wanted.owner.labels() if wanted.owner else None)
     if answer.outcome is not Outcome.DONE:
         return answer
     try:
@@ -180,6 +197,10 @@ def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
 def _adopted(op: operation.Operation, wanted: Wanted,
              found: lookup.Found) -> lookup.Found:
     differences = wanted.differences(found.volume)
+    if wanted.owner and wanted.owner.is_denied_by(found.volume.labels):
+        differences = ', '.join(filter(None, (
+            differences, _('its label names the Cinder volume %s')
+            % labels.volume_id(found.volume.labels))))
     if differences:
         raise exception.LightOSNotOurs(
             reason=_('could not %(action)s: the LightOS project %(project)s '

@@ -271,7 +271,7 @@ class VolumeTestCase(base.LightOSTestCase):
         self.in_project('default')
         self.volume = objects.Volume(
             self.context, id=self.volume.id, _name_id=None, provider_id=None,
-            migration_status=None, volume_type_id=UUID,
+            migration_status=None, status='deleting', volume_type_id=UUID,
             launched_at=timeutils.utcnow(), size=1)
         self.assertEqual([self.other], self.delete())
 
@@ -345,8 +345,8 @@ class NameAloneTestCase(base.LightOSTestCase):
         foreign = self.named(volume)
         self.assert_survives(objects.Volume(
             self.context, id=volume.id, _name_id=None, provider_id=None,
-            migration_status=None, volume_type_id=UUID, launched_at=None,
-            size=1), foreign)
+            migration_status=None, status='deleting', volume_type_id=UUID,
+            launched_at=None, size=1), foreign)
 
     def test_o5_so_it_does_in_a_project_that_create_does_not_use(self):
         volume = self.make_volume(self.make_type(

@@ -381,8 +381,16 @@ class DeleteTestCase(base.LightOSTestCase):
         self.delete()
 
     def test_o5_snapshot_of_another_record_is_not_deleted(self):
+        self.make_snapshot(self.volume, id=SOME_UUID)
         other = self.server.add_snapshot(
             'snapshot-' + SOME_UUID, self.server.volume(self.volume.name))
+        self.snapshot.provider_id = 'default ' + other.uuid
+        self.delete()
+        self.assertEqual('Available', other.state)
+
+    def test_o5_snapshot_of_another_volume_is_not_deleted(self):
+        other = self.server.add_snapshot(
+            'theirs', self.server.add_volume('other'))
         self.snapshot.provider_id = 'default ' + other.uuid
         self.delete()
         self.assertEqual('Available', other.state)

@@ -25,6 +25,7 @@ from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import exception
 
 ALL_CLOSED = ('ALLOW_NONE',)
+SOMEBODY_ELSE = '0000000e-1111-4222-8333-444444444444'
 # What any operation may take: three answers and ten seconds.
 LONGEST = 100
 FINAL = (401, 403, 404, 501)
@@ -64,7 +65,13 @@ class CreateTestCase(base.LightOSTestCase):
             {'name': 'volume-' + volume.id, 'size': '3 gib',
              'replicaCount': 3, 'compression': 'False',
              'acl': {'values': ['ALLOW_NONE']},
-             'IPAcl': {'values': ['ALLOW_NONE']}},
+             'IPAcl': {'values': ['ALLOW_NONE']},
+             'labels': [
+                 {'key': 'cinder_volume_id', 'value': volume.id},
+                 {'key': 'openstack_project_id', 'value': volume.project_id},
+                 {'key': 'cinder_volume_type',
+                  'value': volume.volume_type_id},
+                 {'key': 'cinder_backend', 'value': 'controller_lightos'}]},
             self.server.requests[0].body)
 
     def test_create_takes_two_requests(self):
@@ -197,7 +204,7 @@ class CreateTestCase(base.LightOSTestCase):
         self.create()
         self.assertEqual([20.0], self.clock.sleeps)
 
-    @ddt.data(*FINAL, 400)
+    @ddt.data(*FINAL)
     def test_e2_create_refused_for_good_is_reported_at_once(self, status):
         self.server.fault('CreateVolume', status=status, message='no way',
                           times=None)
@@ -440,7 +447,7 @@ class DeleteTestCase(base.LightOSTestCase):
 
     def test_o5_volume_that_became_anothers_is_not_deleted(self):
         self.server.fault('DeleteVolume', before=lambda request: setattr(
-            self.there, 'name', 'of-somebody-else'))
+            self.there, 'name', 'volume-' + SOMEBODY_ELSE))
         self.driver.delete_volume(self.volume)
         self.assertEqual('Available', self.there.state)
 
@@ -756,7 +763,8 @@ class FromSnapshotTestCase(base.LightOSTestCase):
 
     @ddt.data({'status': 403}, {'status': 500}, {'hang': True})
     def test_v2_trouble_while_explaining_hides_nothing(self, fault):
-        self.server.fault('CreateVolume', status=400, message='no way')
+        self.server.fault('CreateVolume', status=400, message='no way',
+                          times=None)
         self.server.fault('GetSnapshot', times=None, **fault)
         self.assert_tells(self.refusal(), 'HTTP 400', 'no way')
 
@@ -892,7 +900,8 @@ class CloneTestCase(base.LightOSTestCase):
                       if each.operation == 'CreateSnapshot')
         self.assertIn('retentionTime', request.body)
 
-    @ddt.data({'status': 403}, {'ends': 'Failed'}, {'status': 400},
+    @ddt.data({'status': 403}, {'ends': 'Failed'},
+              {'status': 400, 'times': None},
               {'status': 503, 'times': None},
               {'lose_reply': True, 'times': None, 'ends': 'Failed'})
     def test_v3_snapshot_of_a_failed_clone_is_deleted(self, fault):
