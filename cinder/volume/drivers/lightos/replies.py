@@ -24,6 +24,7 @@ from oslo_utils import units
 from cinder.volume.drivers.lightos import exception
 
 Item = TypeVar('Item', 'Volume', 'Snapshot')
+Labels = tuple[tuple[str, str], ...]
 
 # States of a volume or snapshot (LightOS API: Volume.StateEnum,
 # Snapshot.StateEnum). A volume is in service while a replica of it moves.
@@ -49,11 +50,15 @@ class Volume(NamedTuple):
     :param acl: the NQNs of the hosts let in, or one of the words
     :param ip_acl: likewise their IP addresses; None where the cluster has
         no such list
+    :param created: when, as the cluster writes it (RFC 3339)
+    :param connected: the NQNs of the hosts that are connected now
     """
 
     uuid: str
     name: Optional[str]
     project: Optional[str]
+    created: Optional[str]
+    connected: tuple[str, ...]
     state: str
     protection: Optional[str]
     etag: Optional[str]
@@ -66,6 +71,7 @@ class Volume(NamedTuple):
     qos_policy_name: Optional[str]
     source_snapshot_uuid: Optional[str]
     source_snapshot_name: Optional[str]
+    labels: Optional[Labels]
 
     @classmethod
     def parse(cls, data: Any) -> 'Volume':
@@ -75,6 +81,8 @@ class Volume(NamedTuple):
             uuid=_uuid(fields),
             name=_text(fields, 'name'),
             project=_text(fields, 'projectName'),
+            created=_remark(fields, 'creationTime'),
+            connected=_remarks(fields, 'connectedHosts'),
             state=_text(fields, 'state') or 'Unknown',
             protection=_text(fields, 'protectionState'),
             etag=_etag(fields),
@@ -88,7 +96,8 @@ class Volume(NamedTuple):
             source_snapshot_uuid=_text_or_empty(fields,
                                                 'sourceSnapshotUUID'),
             source_snapshot_name=_text_or_empty(fields,
-                                                'sourceSnapshotName'))
+                                                'sourceSnapshotName'),
+            labels=_labels(fields))
 
     @classmethod
     def parse_named(cls, data: Any) -> Optional['Volume']:
@@ -97,10 +106,14 @@ class Volume(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A snapshot on the cluster (LightOS API: Snapshot)."""
+    """A snapshot on the cluster (LightOS API: Snapshot).
+
+    :param created: when, as the cluster writes it (RFC 3339)
+    """
 
     uuid: str
     name: Optional[str]
+    created: Optional[str]
     state: str
     etag: Optional[str]
     size: Optional[int]
@@ -116,6 +129,7 @@ class Snapshot(NamedTuple):
         return cls(
             uuid=_uuid(fields),
             name=_text(fields, 'name'),
+            created=_remark(fields, 'creationTime'),
             state=_text(fields, 'state') or 'Unknown',
             etag=_etag(fields),
             size=_size(fields),
@@ -267,6 +281,18 @@ def _text_or_empty(fields: Mapping[str, Any], field: str) -> Optional[str]:
     return value
 
 
+def _remark(fields: Mapping[str, Any], field: str) -> Optional[str]:
+    """What is only for people: nothing fails for its being no string."""
+    value = fields.get(field)
+    return value if isinstance(value, str) else None
+
+
+def _remarks(fields: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    values = fields.get(field)
+    return tuple(value for value in (values if isinstance(values, list)
+                                     else ()) if isinstance(value, str))
+
+
 def _number(fields: Mapping[str, Any], field: str) -> Optional[int]:
     value = fields.get(field)
     if value is None:
@@ -312,3 +338,14 @@ def _list(fields: Mapping[str, Any], field: str) -> tuple[str, ...]:
             not all(isinstance(value, str) for value in values)):
         raise exception.LightOSBadReply('%s is no list of strings' % field)
     return tuple(values)
+
+
+def _labels(fields: Mapping[str, Any]) -> Optional[Labels]:
+    value = fields.get('labels')
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise exception.LightOSBadReply('labels is no list')
+    return tuple((_text_or_empty(_message(label), 'key') or '',
+                  _text_or_empty(_message(label), 'value') or '')
+                 for label in value)

@@ -64,18 +64,34 @@ class VolumeTestCase(RepliesTestCase):
     def test_d2_reads_a_volume(self):
         self.assertEqual(
             replies.Volume(
+                created='2026-01-02T03:04:05Z', connected=('nqn1',),
+                labels=(('key', 'value'),),
                 uuid=UUID, name='volume-1', project='p', state='Available',
                 protection='FullyProtected', etag='7', size=units.Gi,
                 replicas=2, compression=True, acl=('nqn1', 'nqn2'),
                 ip_acl=('192.0.2.1',), qos_policy_uuid=POLICY,
                 qos_policy_name='gold', source_snapshot_uuid=SOURCE,
                 source_snapshot_name='s'),
-            replies.Volume.parse(VOLUME))
+            replies.Volume.parse({
+                **VOLUME, 'creationTime': '2026-01-02T03:04:05Z',
+                'connectedHosts': ['nqn1'],
+                'labels': [{'key': 'key', 'value': 'value'}]}))
+
+    @ddt.data(7, None, {'x': 1}, [7])
+    def test_e5_what_is_only_for_people_fails_nothing(self, value):
+        volume = replies.Volume.parse({**VOLUME, 'creationTime': value,
+                                       'connectedHosts': value})
+        self.assertEqual((None, ()), (volume.created, volume.connected))
+
+    @ddt.data({}, 7, ['x'], [{'key': 7}])
+    def test_e5_labels_that_are_none(self, value):
+        self.assertBad(replies.Volume.parse, {**VOLUME, 'labels': value})
 
     def test_e4_a_field_that_is_absent_is_unknown(self):
         volume = replies.Volume.parse({'UUID': UUID})
         self.assertEqual(
-            {None}, set(volume._replace(uuid=None, state=None)))
+            {None}, set(volume._replace(uuid=None, state=None,
+                                        connected=None)))
 
     def test_e4_without_a_state_it_is_unknown(self):
         self.assertEqual('Unknown', replies.Volume.parse(
@@ -235,6 +251,7 @@ class SnapshotTestCase(RepliesTestCase):
     def test_d2_reads_a_snapshot(self):
         self.assertEqual(
             replies.Snapshot(
+                created=None,
                 uuid=UUID, name='snapshot-1', state='Creating', etag='7',
                 size=units.Gi, replicas=2, compression=True,
                 source_volume_uuid=SOURCE, source_volume_name='volume-1'),
