@@ -28,6 +28,7 @@ STAGES=(
     'properties     py3 -- properties'
     'packaging      py3 -- packaging'
     'demo           py3 -- demo'
+    'audit          py3 -- audit'
 )
 FULL_STAGES=(
     'coverage       cover'
