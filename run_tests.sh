@@ -29,6 +29,7 @@ STAGES=(
     'packaging      py3 -- packaging'
     'demo           py3 -- demo'
     'features       py3 -- features'
+    'audit          py3 -- audit'
 )
 FULL_STAGES=(
     'faults         py3 -- faults'

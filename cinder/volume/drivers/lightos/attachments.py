@@ -26,6 +26,8 @@ from cinder.i18n import _
 from cinder import objects
 from cinder.objects import fields
 from cinder.objects.volume import Volume
+from cinder.objects.volume_attachment import VolumeAttachment
+from cinder.volume import configuration
 from cinder.volume.drivers.lightos import access
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import exception
@@ -42,7 +44,7 @@ LOG = logging.getLogger(__name__)
 # across all controllers and held for the round trips of one attach or detach,
 # at the most for as long as its caller waits.
 LOCK = 'lightos-%s'
-_LOCK_OF_VOLUME = 'lightos-{volume.id}'
+LOCK_OF_VOLUME = 'lightos-{volume.id}'
 
 _ANOTHER = _('other attachments and detachments of the volume, which had to '
              'end first')
@@ -60,6 +62,16 @@ class Policy(NamedTuple):
 
     use_ipacl: bool
     networks: tuple[access.Network, ...]
+
+    @classmethod
+    def of(cls, conf: configuration.Configuration) -> 'Policy':
+        """Read a backend's configuration.
+
+        :raises: InvalidConfigurationValue
+        """
+        return cls(use_ipacl=conf.lightos_use_ipacl,
+                   networks=access.networks(
+                       conf.safe_get('lightos_ipacl_networks') or ()))
 
 
 class Attachments(NamedTuple):
@@ -81,9 +93,15 @@ class Attachments(NamedTuple):
         The volume object may carry attachments that were read before
         another service changed them.
         """
-        networks = tuple(networks)
-        rows = objects.VolumeAttachmentList.get_all_by_volume_id(
-            context.get_admin_context(), volume.id)
+        return cls.of_rows(
+            objects.VolumeAttachmentList.get_all_by_volume_id(
+                context.get_admin_context(), volume.id), networks)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[VolumeAttachment],
+                networks: Iterable[access.Network]) -> 'Attachments':
+        """Read attachments that were read from the database."""
+        rows, networks = tuple(rows), tuple(networks)
         hosts = (access.host(row.connector, networks)
                  for row in rows if row.connector)
         return cls(
@@ -125,7 +143,7 @@ def read_connector(connector: Mapping[str, Any],
     return host
 
 
-@coordination.synchronized(_LOCK_OF_VOLUME)
+@coordination.synchronized(LOCK_OF_VOLUME)
 def attach(op: operation.Operation, volume: Volume, host: access.Host,
            policy: Policy) -> lookup.Found:
     """Let a host in, beside those that are.
@@ -160,7 +178,7 @@ def attach(op: operation.Operation, volume: Volume, host: access.Host,
         raise
 
 
-@coordination.synchronized(_LOCK_OF_VOLUME)
+@coordination.synchronized(LOCK_OF_VOLUME)
 def detach(op: operation.Operation, volume: Volume,
            connector: Optional[Mapping[str, Any]], force: bool,
            own_nqn: Callable[[], Optional[str]], policy: Policy) -> None:

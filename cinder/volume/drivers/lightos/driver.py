@@ -558,10 +558,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         return self.configuration.lightos_api_service_snapshots_max_calls
 
     def _access_policy(self) -> attachments.Policy:
-        return attachments.Policy(
-            use_ipacl=self.configuration.lightos_use_ipacl,
-            networks=access.networks(self.configuration.safe_get(
-                'lightos_ipacl_networks') or ()))
+        return attachments.Policy.of(self.configuration)
 
     def _to_make(self, op: operation.Operation,
                  volume: Volume) -> volumes.Wanted:

@@ -52,12 +52,14 @@ class Volume(NamedTuple):
     :param acl: the NQNs of the hosts let in, or one of the words
     :param ip_acl: likewise their IP addresses; None where the cluster has
         no such list
+    :param created: when, as the cluster writes it (RFC 3339)
     :param connected_hosts: the NQNs of the hosts that are connected to it
     """
 
     uuid: str
     name: Optional[str]
     project: Optional[str]
+    created: Optional[str]
     state: str
     protection: Optional[str]
     etag: Optional[str]
@@ -82,6 +84,7 @@ class Volume(NamedTuple):
             uuid=_uuid(fields),
             name=_text(fields, 'name'),
             project=_text(fields, 'projectName'),
+            created=_remark(fields, 'creationTime'),
             state=_text(fields, 'state') or 'Unknown',
             protection=_text(fields, 'protectionState'),
             etag=_etag(fields),
@@ -111,10 +114,12 @@ class Snapshot(NamedTuple):
 
     :param retention: after how long the cluster deletes it by itself, a
         duration in its own words; None for never
+    :param created: when, as the cluster writes it (RFC 3339)
     """
 
     uuid: str
     name: Optional[str]
+    created: Optional[str]
     state: str
     etag: Optional[str]
     size: Optional[int]
@@ -133,6 +138,7 @@ class Snapshot(NamedTuple):
         return cls(
             uuid=_uuid(fields),
             name=_text(fields, 'name'),
+            created=_remark(fields, 'creationTime'),
             state=_text(fields, 'state') or 'Unknown',
             etag=_etag(fields),
             size=_size(fields),
@@ -391,6 +397,12 @@ def _text_or_empty(fields: Mapping[str, Any], field: str) -> Optional[str]:
     if value is not None and not isinstance(value, str):
         raise exception.LightOSBadReply('%s is no string' % field)
     return value
+
+
+def _remark(fields: Mapping[str, Any], field: str) -> Optional[str]:
+    """What is only for people: nothing fails for its being no string."""
+    value = fields.get(field)
+    return value if isinstance(value, str) else None
 
 
 def _number(fields: Mapping[str, Any], field: str) -> Optional[int]:

@@ -31,6 +31,7 @@ VOLUME: dict[str, Any] = {
     'qosPolicyUUID': POLICY, 'qosPolicyName': 'gold',
     'sourceSnapshotUUID': SOURCE, 'sourceSnapshotName': 's',
     'sectorSize': 4096, 'labels': [{'key': 'k', 'value': 'x'}],
+    'creationTime': '2026-01-02T03:04:05Z', 'connectedHosts': ['nqn1'],
     'statistics': {'a field that the driver': 'does not know'}}
 SNAPSHOT: dict[str, Any] = {
     'UUID': UUID, 'name': 'snapshot-1', 'state': 'Creating', 'ETag': '7',
@@ -67,6 +68,7 @@ class VolumeTestCase(RepliesTestCase):
     def test_d2_reads_a_volume(self):
         self.assertEqual(
             replies.Volume(
+                created='2026-01-02T03:04:05Z', connected_hosts=('nqn1',),
                 uuid=UUID, name='volume-1', project='p', state='Available',
                 protection='FullyProtected', etag='7', size=units.Gi,
                 replicas=2, compression=True, acl=('nqn1', 'nqn2'),
@@ -76,10 +78,14 @@ class VolumeTestCase(RepliesTestCase):
                 labels=(('k', 'x'),)),
             replies.Volume.parse(VOLUME))
 
+    @ddt.data(7, None, {'x': 1}, [7])
+    def test_e5_what_is_only_for_people_fails_nothing(self, value):
+        volume = replies.Volume.parse({**VOLUME, 'creationTime': value})
+        self.assertIsNone(volume.created)
+
     def test_e4_a_field_that_is_absent_is_unknown(self):
         volume = replies.Volume.parse({'UUID': UUID})
-        self.assertEqual(
-            {None}, set(volume._replace(uuid=None, state=None)))
+        self.assertEqual({None}, set(volume._replace(uuid=None, state=None)))
 
     def test_e4_without_a_state_it_is_unknown(self):
         self.assertEqual('Unknown', replies.Volume.parse(
@@ -245,6 +251,7 @@ class SnapshotTestCase(RepliesTestCase):
     def test_d2_reads_a_snapshot(self):
         self.assertEqual(
             replies.Snapshot(
+                created=None,
                 uuid=UUID, name='snapshot-1', state='Creating', etag='7',
                 size=units.Gi, replicas=2, compression=True,
                 source_volume_uuid=SOURCE, source_volume_name='volume-1',
