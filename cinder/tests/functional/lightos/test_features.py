@@ -396,7 +396,8 @@ class GroupsTest(FeaturesTestCase):
         self.delete_group(group)
         self.assertEqual([], [
             each for each in self.cloud.simulator.messages('volumes')
-            if each['name'].partition('-')[2] in
+            if each['state'] not in ('Deleting', 'Deleted') and
+            each['name'].partition('-')[2] in
             {volume['id'] for volume in volumes}])
 
     def test_consistency_that_is_not_there_is_refused(self) -> None:
