@@ -202,10 +202,17 @@ class VolumeTestCase(ManageTestCase):
         self.there.protection = 'NotAvailable'
         self.assert_tells(self.refusal(), 'NotAvailable')
 
-    @ddt.data((HOST,), ('ALLOW_ANY',))
-    def test_volume_that_lets_in_hosts_is_refused(self, acl):
+    @ddt.data(((HOST,), 'lets in hosts'), (('ALLOW_ANY',), 'any host'))
+    @ddt.unpack
+    def test_volume_that_lets_in_hosts_is_refused(self, acl, told):
         self.there.acl = acl
-        self.assert_tells(self.refusal(), *acl, 'ALLOW_NONE')
+        self.assert_tells(self.refusal(), *acl, told, 'ALLOW_NONE')
+
+    def test_e4_volume_that_an_earlier_try_has_taken_in(self):
+        self.there.name = 'volume-' + self.volume.id
+        self.record(self.volume, {'provider_id': 'default ' + UUID})
+        self.manage({'source-id': UUID})
+        self.assertEqual(1, len(self.changes()))
 
     def test_volume_that_hosts_are_connected_to_is_refused(self):
         self.there.connected_hosts = (HOST,)
@@ -400,6 +407,11 @@ class SnapshotTestCase(ManageTestCase):
         self.assertIs(self.theirs, self.manage(ref))
         self.assertEqual(('nightly', 'default ' + self.theirs.uuid),
                          (self.theirs.name, self.snapshot.provider_id))
+
+    def test_e4_snapshot_that_an_earlier_try_has_taken_in(self):
+        self.server.requests.clear()
+        self.manage()
+        self.assertIs(self.theirs, self.manage())
 
     def test_size_is_rounded_up(self):
         self.server.requests.clear()
