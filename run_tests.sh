@@ -30,6 +30,7 @@ STAGES=(
     'demo           py3 -- demo'
 )
 FULL_STAGES=(
+    'operations     py3 -- operations'
     'coverage       cover'
     'docs           docs'
     'releasenotes   releasenotes'
