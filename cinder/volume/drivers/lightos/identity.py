@@ -69,6 +69,8 @@ class VolumeIdentity(NamedTuple):
     recorded: Optional[ProviderId]
     type_project: str
     migrating: bool
+    # Whether Cinder made the record to migrate or back up another volume.
+    temporary: bool
 
     @property
     def projects(self) -> tuple[str, ...]:
@@ -143,7 +145,8 @@ def of_volume(volume: Volume) -> VolumeIdentity:
         name=volume_name(volume),
         recorded=recorded,
         type_project=project,
-        migrating=bool(volume.migration_status))
+        migrating=bool(volume.migration_status),
+        temporary=not volume.get('use_quota', True))
 
 
 def of_snapshot(snapshot: Snapshot) -> SnapshotIdentity:

@@ -45,7 +45,10 @@ def find(op: operation.Operation,
     volume = read(op, recorded.project, recorded.uuid)
     if volume is None:
         return None
-    if is_named_for(volume.name, sought.name_id):
+    # While Cinder exchanges the records of a migration, name_id is that of
+    # the other one already.
+    if (is_named_for(volume.name, sought.name_id) or
+            is_named_for(volume.name, sought.cinder_id)):
         return Found(recorded.project, volume)
     LOG.info('The LightOS volume %(uuid)s, recorded for volume %(id)s, is '
              '%(name)s and belongs to another volume; looking for %(own)s.',

@@ -14,7 +14,7 @@
 Nothing is reported as done here before a look at the cluster has shown it.
 """
 
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from oslo_log import log as logging
 from oslo_utils import units
@@ -111,18 +111,20 @@ def create(op: operation.Operation, wanted: Wanted) -> lookup.Found:
         op.pause(pauses, answer.text, answer.retry_after)
 
 
-def delete(op: operation.Operation,
-           sought: identity.VolumeIdentity) -> None:
+def delete(op: operation.Operation, sought: identity.VolumeIdentity,
+           look: Callable[[], Optional[lookup.Found]]) -> None:
     """Delete a volume; one that is gone, going or Failed is deleted.
 
+    :param look: finds the volume
     :raises: VolumeIsBusy, LightOSRefused, LightOSNotSeen
     """
     pauses = op.pauses()
     while True:
-        found = lookup.find(op, sought)
+        found = look()
         if found is None or found.volume.state in replies.DEAD:
             return
-        if sought.migrating and _only_named(found, sought):
+        if (sought.migrating and not sought.temporary and
+                _only_named(found, sought)):
             # Whose it is cannot be told while Cinder swaps the records.
             LOG.warning('Not deleting the LightOS volume %(uuid)s of '
                         'project %(project)s: volume %(id)s is migrating '
