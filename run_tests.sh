@@ -34,6 +34,7 @@ STAGES=(
 FULL_STAGES=(
     'faults         py3 -- faults'
     'outages        py3 -- outages'
+    'operations     py3 -- operations'
     'coverage       cover'
     'docs           docs'
     'releasenotes   releasenotes'

@@ -9,11 +9,12 @@
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
 #    under the License.
-"""Cinder's API, scheduler and volume service in one process.
+"""Cinder's API, scheduler and volume services in one process.
 
-Run as ``python -m demo.cinder_process --config-file FILE``. Once all three
-serve, it prints one JSON object, {"port": N}, and goes on until it is killed.
-It exits with 1, saying why on stderr, if the driver does not start.
+Run as ``python -m demo.cinder_process --config-file FILE``, with ``--backup``
+if it is to have the backup service, too. Once all serve, it prints one JSON
+object, {"port": N}, and goes on until it is killed. It exits with 1, saying
+why on stderr, if the driver does not start.
 """
 
 # Nothing that is imported here has types for its users.
@@ -28,7 +29,7 @@ import os
 import shlex
 import sys
 import threading
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, NoReturn, Sequence
 import uuid
 
 import os_brick
@@ -48,6 +49,8 @@ from cinder import utils
 from cinder import version
 
 CONF = cfg.CONF
+CONF.register_cli_opt(cfg.BoolOpt('backup', default=False,
+                                  help='Run the backup service.'))
 
 WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -95,30 +98,54 @@ def provide_host_nqn() -> None:
         brick_utils.get_host_nqn = lambda system_uuid=None: nqn
 
 
-def main() -> None:
+def prepare(arguments: Sequence[str]) -> None:
+    """Read the configuration and make ready what every service needs."""
     objects.register_all()
-    CONF(sys.argv[1:], project='cinder', version=version.version_string())
+    CONF(arguments, project='cinder', version=version.version_string())
     config.set_middleware_defaults()
     logging.setup(CONF, 'cinder')
     priv_context.init(root_helper=shlex.split(utils.get_root_helper()))
     os_brick.setup(CONF)
     provide_host_nqn()
 
-    migration.db_sync()
-    backend, = CONF.enabled_backends
-    # The scheduler asks for the capabilities of volume services that are
-    # there when it starts.
+
+def start_volume_service(backend: str) -> None:
+    """Start the volume service of a backend, or exit if its driver fails."""
     volume = OneOfSeveral.create(
         host=f'{CONF.host}@{backend}', service_name=backend,
         binary=constants.VOLUME_BINARY, coordination=True)
     volume.start()
     if not volume.manager.is_working():
         sys.exit(f'The driver of backend {backend} did not start.')
+
+
+def start_scheduler_and_api() -> int:
+    """Start both; return the port of the API."""
     OneOfSeveral.create(binary=constants.SCHEDULER_BINARY).start()
     api = service.WSGIService('osapi_volume')
     api.start()
-    print(json.dumps({'port': api.port}), flush=True)
+    port: int = api.port
+    return port
+
+
+def serve(**told: object) -> NoReturn:
+    """Tell that all is ready, and go on until this is killed."""
+    print(json.dumps(told), flush=True)
     threading.Event().wait()
+    sys.exit()
+
+
+def main() -> None:
+    prepare(sys.argv[1:])
+    migration.db_sync()
+    # The scheduler asks for the capabilities of volume services that are
+    # there when it starts.
+    for backend in CONF.enabled_backends:
+        start_volume_service(backend)
+    if CONF.backup:
+        OneOfSeveral.create(binary=constants.BACKUP_BINARY,
+                            coordination=True).start()
+    serve(port=start_scheduler_and_api())
 
 
 if __name__ == '__main__':

@@ -77,8 +77,8 @@ class AuditTest(testtools.TestCase):
         started = processes.Processes(cls.where)
         cls.addClassCleanup(started.end)
         cls.simulator = services.start_simulator(cls.where, started)
-        url = services.start_cinder(cls.where, started,
-                                    cls.simulator.address)
+        url = services.start_cinder(cls.where, started, {
+            services.BACKEND: cls.simulator.address})
         cls.cinder = block_storage.BlockStorage(url, 3)
         cls.until(lambda: cls.cinder.pools())
         cls.cinder.lift_quotas()

@@ -77,7 +77,8 @@ class Cloud(NamedTuple):
         started = processes.Processes(where)
         stack.callback(started.end)
         simulator = services.start_simulator(where, started)
-        url = services.start_cinder(where, started, simulator.address)
+        url = services.start_cinder(
+            where, started, {services.BACKEND: simulator.address})
         version = {'OpenStack-API-Version':
                    f'volume {block_storage.MICROVERSION}'}
         cloud = cls(rest.Api(url, version),

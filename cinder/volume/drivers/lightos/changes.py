@@ -139,8 +139,11 @@ def rename_if_free(op: operation.Operation,
     :returns: whether the volume has the name now
     :raises: as ``change``
     """
-    if any(lookup.read_by_name(op, project, name) for project in projects):
-        return False
+    for project in projects:
+        named = lookup.read_by_name(op, project, name)
+        if named is not None:
+            return bool(sought.recorded and
+                        named.uuid == sought.recorded.uuid)
     found = lookup.find(op, sought)
     if found is None:
         return False

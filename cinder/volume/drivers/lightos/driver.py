@@ -43,6 +43,7 @@ from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import manage
 from cinder.volume.drivers.lightos import manageable
+from cinder.volume.drivers.lightos import migration
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import options
 from cinder.volume.drivers.lightos import qos
@@ -261,7 +262,11 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                      'it was to be is left on the cluster.', volume.id)
             return
         op = self._operation(_('delete volume %s') % volume.id)
-        volumes.delete(op, identity.of_volume(volume), self._made(volume))
+        sought = identity.of_volume(volume)
+        volumes.delete(
+            op, sought, self._made(volume),
+            lambda: migration.find_to_delete(op, volume, sought)
+            if sought.temporary else lookup.find(op, sought))
 
     @volume_utils.trace
     def extend_volume(self, volume: Volume, new_size: int) -> None:
@@ -295,6 +300,15 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         return True
 
     @volume_utils.trace
+    def before_volume_copy(
+            self, context: cinder_context.RequestContext, src_vol: Volume,
+            dest_vol: Volume, remote: Optional[str] = None) -> None:
+        LOG.info('Copying volume %(id)s to the temporary volume %(new)s.',
+                 {'id': src_vol.id, 'new': dest_vol.id})
+        migration.complete_provider_id(
+            self._operation(_('find volume %s') % src_vol.id), src_vol)
+
+    @volume_utils.trace
     def accept_transfer(self, context: cinder_context.RequestContext,
                         volume: Mapping[str, Any], new_user: str,
                         new_project: str) -> None:
@@ -321,20 +335,21 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         """
         op = self._operation(_('rename the LightOS volume of %(new)s to that '
                                'of volume %(id)s')
-                             % {'new': new_volume.id, 'id': volume.id})
-        source = identity.of_volume(volume)
-        target = identity.of_volume(new_volume)
-        self._labelling.put(op, target, self._owner(volume)._replace(
-            volume_type_id=new_volume.volume_type_id))
+                             % {'new': new_volume.id, 'id': volume.id},
+                             seconds=self._attach_seconds())
+        self._labelling.put(
+            op, identity.of_volume(new_volume),
+            self._owner(volume)._replace(
+                volume_type_id=new_volume.volume_type_id))
         try:
-            renamed = changes.rename_if_free(
-                op, target, CONF.volume_name_template % volume.id,
-                tuple(dict.fromkeys(target.own_projects +
-                                    source.own_projects)))
+            renamed = migration.take_name(
+                op, volume, new_volume, CONF.volume_name_template % volume.id)
         except cinder_exception.CinderException as exc:
             LOG.warning('The migrated volume keeps its name: %s', exc)
             renamed = False
-        return {'_name_id': None if renamed else new_volume.name_id}
+        # Where this is done once more after a restart, name_id of the new
+        # volume is that of the old one already.
+        return {'_name_id': None if renamed else new_volume.id}
 
     def update_provider_info(
             self, volumes: list[Volume],

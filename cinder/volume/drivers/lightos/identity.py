@@ -71,6 +71,8 @@ class VolumeIdentity(NamedTuple):
 
     :param launched: whether Cinder has seen the volume in service; it notes
         that after it has written what the driver recorded
+    :param temporary: whether Cinder made the record to migrate or back up
+        another volume
     """
 
     cinder_id: str
@@ -80,6 +82,7 @@ class VolumeIdentity(NamedTuple):
     type_project: str
     migrating: bool
     launched: bool
+    temporary: bool
 
     @property
     def copied(self) -> bool:
@@ -192,7 +195,8 @@ def of_volume(volume: Volume) -> VolumeIdentity:
         recorded=recorded,
         type_project=project,
         migrating=bool(volume.migration_status),
-        launched=volume.launched_at is not None)
+        launched=volume.launched_at is not None,
+        temporary=not volume.get('use_quota', True))
 
 
 def of_snapshot(snapshot: Snapshot) -> SnapshotIdentity:

@@ -115,9 +115,12 @@ def is_of(sought: identity.VolumeIdentity, name: Optional[str],
     :param name: the name on the cluster
     :param present: the labels on the cluster
     """
-    if is_named_for(name, sought.name_id):
+    # While Cinder exchanges the records of a migration, name_id is that of
+    # the other one already.
+    if (is_named_for(name, sought.name_id) or
+            is_named_for(name, sought.cinder_id)):
         return True
-    return (not sought.migrating and not _UUID.search(name or '') and
+    return (not sought.copied and not _UUID.search(name or '') and
             labels.volume_id(present) in (sought.cinder_id, sought.name_id))
 
 

@@ -14,7 +14,7 @@
 Nothing is reported as done here before a look at the cluster has shown it.
 """
 
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from oslo_log import log as logging
 from oslo_utils import units
@@ -127,7 +127,8 @@ def create(op: operation.Operation, wanted: Wanted) -> Made:
 
 
 def delete(op: operation.Operation, sought: identity.VolumeIdentity,
-           made: Optional[Wanted]) -> None:
+           made: Optional[Wanted],
+           look: Callable[[], Optional[lookup.Found]]) -> None:
     """Delete a volume; one that is gone, going or Failed is deleted.
 
     One that may be another's is left as it is, with a warning, and the
@@ -136,11 +137,12 @@ def delete(op: operation.Operation, sought: identity.VolumeIdentity,
     deleted helps nobody.
 
     :param made: what create makes of the record; None when it makes nothing
+    :param look: finds the volume
     :raises: VolumeIsBusy, LightOSRefused, LightOSNotSeen
     """
     pauses = op.pauses()
     while True:
-        found = lookup.find(op, sought)
+        found = look()
         if found is None or found.volume.state in replies.DEAD:
             return
         doubt = _doubt(found, sought, made)
@@ -276,6 +278,9 @@ def _doubt(found: lookup.Found, sought: identity.VolumeIdentity,
     """
     recorded = sought.recorded and sought.recorded.uuid
     if recorded and recorded.lower() == found.volume.uuid.lower():
+        return ''
+    if sought.temporary:
+        # No other record has it, which is why it was found.
         return ''
     if recorded and sought.migrating:
         # Whose it is cannot be told while Cinder swaps the records.

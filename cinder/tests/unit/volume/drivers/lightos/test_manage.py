@@ -212,7 +212,9 @@ class VolumeTestCase(ManageTestCase):
         self.there.name = 'volume-' + self.volume.id
         self.record(self.volume, {'provider_id': 'default ' + UUID})
         self.manage({'source-id': UUID})
-        self.assertEqual(1, len(self.changes()))
+        taken_in, labelled = self.changes()
+        self.assertNotIn('labels', taken_in)
+        self.assertEqual(['labels'], list(labelled))
 
     def test_volume_that_hosts_are_connected_to_is_refused(self):
         self.there.connected_hosts = (HOST,)
