@@ -98,7 +98,7 @@ class LightOSConnection:
         self.learned_at: Optional[float] = None
         self._credentials = credentials.Credentials(conf)
         self._endpoints = endpoints.Endpoints(self._seeds())
-        self._session = transport.session()
+        self._adapter = transport.adapter()
         self._slots: dict[endpoints.Address, threading.BoundedSemaphore] = {}
         self._numbers = itertools.count(1)
         # Held while the pinned UUID is compared and set, and while the seeds
@@ -321,13 +321,12 @@ class LightOSConnection:
         if token:
             headers['Authorization'] = 'Bearer ' + token
         try:
-            prepared = self._session.prepare_request(requests.Request(
+            prepared = requests.Request(
                 request.method, 'https://%s%s' % (address, request.target),
-                headers=headers, data=body))
+                headers=headers, data=body).prepare()
             # Redirects are not followed: they would carry the token away.
-            with self._session.send(
-                    prepared, stream=True, allow_redirects=False,
-                    verify=self._verify(),
+            with self._adapter.send(
+                    prepared, stream=True, verify=self._verify(),
                     timeout=(min(_CONNECT_TIMEOUT, limit.seconds),
                              limit.seconds)) as response:
                 content = transport.receive(response, limit)
