@@ -24,6 +24,7 @@ import tempfile
 import time
 from typing import Any, Iterator
 
+from benchmark import auditing
 from benchmark import plan
 
 TREE = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -55,7 +56,7 @@ class Bench:
         self.workers: dict[tuple[str, str], Any] = {}
         self.threading = threading
         self.simulator: Any = None
-        self._directory = directory
+        self.directory = directory
 
     def __enter__(self) -> 'Bench':
         try:
@@ -74,7 +75,7 @@ class Bench:
             self.simulator.end()
 
     def _start(self, driver: str, threading: str) -> None:
-        home = self._directory / ('%s-%s' % (driver, threading))
+        home = self.directory / ('%s-%s' % (driver, threading))
         home.mkdir()
         worker = processes.Process(
             str(FUNCTIONAL / 'measured_driver.py'), driver, str(home),
@@ -292,6 +293,21 @@ def growth(bench: Bench, wanted: plan.Plan) -> Iterator[Row]:
             for task, taken in grown.items():
                 yield {'driver': driver, 'volumes': volumes,
                        'task': task, **taken}
+        if (TREE / 'cinder/volume/drivers/lightos/audit.py').exists():
+            yield {'driver': 'ours', 'volumes': volumes, 'task': 'audit',
+                   **_audit(bench, volumes)}
+
+
+def _audit(bench: Bench, volumes: int) -> Row:
+    configuration = auditing.prepare(
+        bench.directory / ('audit-%d' % volumes), bench.simulator)
+    counted = bench.counted()
+    taken = auditing.measure(configuration)
+    if taken.pop('status'):
+        raise RuntimeError('the audit has findings or did not end well')
+    memory = taken.pop('memory')
+    return {'runs': [{**taken, 'requests': bench.counted() - counted}],
+            'memory': memory}
 
 
 def _batch(bench: Bench, driver: str, threading: str,

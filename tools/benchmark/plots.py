@@ -126,7 +126,7 @@ def _growth(result: Row) -> Any:
     """Time of what might grow with the number of volumes."""
     figure, axis = pyplot.subplots(figsize=(7, 3.6))
     marks = {'stats': 'o', 'service_start': 's', 'list': '^',
-             'manageable': 'v'}
+             'manageable': 'v', 'audit': 'D'}
     for driver in plan.DRIVERS:
         for task, marker in marks.items():
             found = aims.rows(result, 'growth', driver=driver, task=task)

@@ -24,7 +24,8 @@ PAGE = 'benchmark.rst'
 MIB = 2 ** 20
 TASKS = {'stats': 'statistics', 'service_start': 'service start',
          'list': 'list of all volumes',
-         'manageable': 'first page of manageable volumes'}
+         'manageable': 'first page of manageable volumes',
+         'audit': 'audit, the whole process'}
 MODES = {'up': 'none', 'hung': 'one hangs', 'stopped': 'one is dead'}
 MET = {True: 'met', False: 'not met', None: 'not measured'}
 
@@ -220,11 +221,13 @@ To measure again, and to write this page anew:
    $ tox -e benchmark -- run benchmark.json
    $ tox -e benchmark -- report benchmark.json
 
-With ``--quick`` the first command takes a minute; ``table`` instead of
-``report`` shows the tables. Nothing of this asserts a time. What is exact,
-the number of requests, is checked by the suite ``requests`` (:doc:`testing`).
-To see where time goes, ``py-spy record -p PID`` takes the process of a driver;
-it is in the environment ``benchmark``.
+With ``--quick`` the first command takes a minute. ``--part sweep`` measures
+only that part and leaves the others in the file as they are: ``floor``,
+``sweep``, ``concurrency``, ``trouble`` and ``growth`` are the parts.
+``table benchmark.json`` shows the tables. Nothing of this asserts a time.
+What is exact, the number of requests, is checked by the suite ``requests``
+(:doc:`testing`). To see where time goes, ``py-spy record -p PID`` takes the
+process of a driver; it is in the environment ``benchmark``.
 '''
 
 CONDITIONS = '''\

@@ -12,10 +12,14 @@
 """What operations cost in requests: exact, whatever else the machine does."""
 
 import atexit
+import json
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 import ddt
+import fixtures
 import testtools
 
 from cinder.tests.functional.lightos import processes
@@ -119,3 +123,24 @@ class RequestsTest(testtools.TestCase):
             taken = driver.ask('grown', volumes=0, repeats=0, tasks=['list'])
             memory.append(taken['list']['memory'])
         self.assertLess(max(memory), 2 * memory[0])
+
+
+class BenchmarkTest(testtools.TestCase):
+    """``tools/benchmark``, of which the suite shares the measured driver."""
+
+    def test_parts_of_a_result_and_its_table(self):
+        result = pathlib.Path(self.useFixture(fixtures.TempDir()).path,
+                              'result.json')
+        for part in ('floor', 'growth'):
+            printed = subprocess.run(
+                [sys.executable, '-W', 'ignore', 'tools/benchmark', 'run',
+                 '--quick', '--part', part, str(result)],
+                cwd=processes.TREE, check=True, stdout=subprocess.PIPE,
+                text=True).stdout
+        measured = json.loads(result.read_text())
+        self.assertEqual(['floor', 'growth'], measured['parts'])
+        # One of the two drivers has the package of this tree hidden.
+        self.assertEqual({'ours': 2, 'release': 0}, {
+            row['driver']: row['runs'][0]['requests']
+            for row in measured['growth'] if row['task'] == 'stats'})
+        self.assertIn('What is done with all volumes', printed)
