@@ -69,8 +69,7 @@ def _sweep(result: Row) -> Any:
                       0.38, label=driver, color=COLOURS[driver])
         axis.axvline(1, color='black', linewidth=0.8)
         axis.set_xscale('log')
-        axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
-        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+        _readable(axis.xaxis)
         axis.set_title('%g s of work' % work)
         axis.set_xlabel('times the limit')
     axes[0][0].set_yticks([at + 0.2 for at in range(len(names))], names)
@@ -144,7 +143,14 @@ def _growth(result: Row) -> Any:
 def _logarithmic(axis: Any, across: str, up: str) -> None:
     axis.set_xscale('log')
     axis.set_yscale('log')
-    for each in (axis.xaxis, axis.yaxis):
-        each.set_major_formatter(ticker.FormatStrFormatter('%g'))
+    _readable(axis.xaxis)
+    _readable(axis.yaxis)
     axis.set_xlabel(across)
     axis.set_ylabel(up)
+
+
+def _readable(axis: Any) -> None:
+    """Label a logarithmic axis with plain numbers."""
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ticker.FormatStrFormatter('%g'))
+    axis.set_minor_formatter(ticker.NullFormatter())
