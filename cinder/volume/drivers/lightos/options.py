@@ -81,5 +81,5 @@ lightos_opts = [
              'while it makes another snapshot of the same volume.'),
 ]
 
-cfg.CONF.register_opts(lightos_opts,
-                       group=configuration.SHARED_CONF_GROUP)
+CONF = cfg.CONF
+CONF.register_opts(lightos_opts, group=configuration.SHARED_CONF_GROUP)
