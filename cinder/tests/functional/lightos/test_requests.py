@@ -32,7 +32,7 @@ FEWEST = {'create': 2, 'from snapshot': 2, 'clone': 5, 'extend': 3,
 # Connections that are kept to a node, and nodes.
 CONNECTIONS = 64
 NODES = 3
-MANY = 96
+MANY = 64
 PAGE = 1000
 
 
@@ -97,6 +97,9 @@ class RequestsTest(testtools.TestCase):
     def test_c4_many_at_once_make_no_connection_that_is_not_kept(
             self, threading):
         driver = self.driver(threading)
+        # Connections that a starved machine takes too long to make are
+        # made again: that is not what is counted here.
+        driver.ask('batch', count=MANY)
         taken = [driver.ask('batch', count=MANY) for _time in range(4)]
         self.assertEqual(
             [([], FEWEST['create'] * MANY)] * 4,
