@@ -26,6 +26,7 @@ STAGES=(
     'compliance     py3 -- compliance'
     'simulator      py3 -- simulator'
     'properties     py3 -- properties'
+    'requests       py3 -- requests'
     'packaging      py3 -- packaging'
     'demo           py3 -- demo'
     'features       py3 -- features'

@@ -527,7 +527,7 @@ class ExtendTestCase(base.LightOSTestCase):
         self.extend()
         asked = [request.at - began for request in self.server.requests
                  if request.operation == 'UpdateVolume']
-        self.assertEqual([0, 1, 3, 7], [int(each) for each in asked])
+        self.assertEqual([0, 1, 3, 8], [int(each) for each in asked])
 
     def test_e3_change_that_was_accepted_and_lost_is_asked_for_again(self):
         self.server.fault('UpdateVolume', body={})
