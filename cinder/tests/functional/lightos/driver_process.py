@@ -35,6 +35,7 @@ from typing import Any, Callable, Optional
 import warnings
 
 from oslo_config import cfg
+from oslo_utils import timeutils
 import urllib3
 
 from cinder import context
@@ -275,6 +276,8 @@ def _host(name: str) -> dict[str, Any]:
 def _record(record: Any, update: Optional[dict[str, Any]]) -> None:
     """Write what the driver returned, as the volume manager does."""
     record.update(update or {})
+    if isinstance(record, objects.Volume):
+        record.launched_at = timeutils.utcnow()
     record.save()
 
 

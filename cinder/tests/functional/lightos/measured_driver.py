@@ -41,6 +41,7 @@ import uuid
 
 from os_brick.initiator import connector
 from oslo_config import cfg
+from oslo_utils import timeutils
 import urllib3
 
 import cinder
@@ -326,6 +327,7 @@ class Worker:
                 'id': number, '_name_id': None, 'size': 1,
                 'host': 'controller@lightos#lightos', 'status': 'creating',
                 'display_name': number, 'display_description': None,
+                'launched_at': timeutils.utcnow(), 'use_quota': True,
                 'provider_id': None, 'migration_status': None,
                 'project_id': 'benchmark', 'volume_type_id': self._type.id,
                 'volume_type': self._type, 'metadata': {},

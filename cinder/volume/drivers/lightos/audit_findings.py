@@ -27,6 +27,7 @@ from cinder.volume.drivers.lightos import access
 from cinder.volume.drivers.lightos import attachments
 from cinder.volume.drivers.lightos import audit_records as records
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import listing
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import replies
 from cinder.volume.drivers.lightos import snapshots
@@ -190,7 +191,7 @@ def of_stuck(kept: str, record: records.Record,
         by_hand=_('see the log of the volume service for what became of it'))
 
 
-def orphan(kept: str, project: str, one: replies.Item,
+def orphan(kept: str, project: str, one: listing.Item,
            why: str, by_hand: str) -> Finding:
     """An object that is named like Cinder's and that Cinder has not."""
     return Finding(

@@ -14,7 +14,7 @@
 
 import inspect
 import logging
-from typing import Any, Optional
+from typing import Any
 
 import ddt
 import fixtures
