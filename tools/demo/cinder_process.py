@@ -9,11 +9,12 @@
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
 #    under the License.
-"""Cinder's API, scheduler and volume service in one process.
+"""Cinder's API, scheduler and volume services in one process.
 
-Run as ``python -m demo.cinder_process --config-file FILE``. Once all three
-serve, it prints one JSON object, {"port": N}, and goes on until it is killed.
-It exits with 1, saying why on stderr, if the driver does not start.
+Run as ``python -m demo.cinder_process --config-file FILE``, with ``--backup``
+if it is to have the backup service, too. Once all serve, it prints one JSON
+object, {"port": N}, and goes on until it is killed. It exits with 1, saying
+why on stderr, if the driver does not start.
 """
 
 # Nothing that is imported here has types for its users.
@@ -28,6 +29,7 @@ import os
 import shlex
 import sys
 import threading
+import time
 from typing import Any, Callable, Iterable
 import uuid
 
@@ -39,6 +41,7 @@ from oslo_privsep import priv_context
 
 from cinder.common import config
 from cinder.common import constants
+from cinder import context
 from cinder.db import migration
 from cinder import i18n
 i18n.enable_lazy()
@@ -48,6 +51,8 @@ from cinder import utils
 from cinder import version
 
 CONF = cfg.CONF
+# Seconds for the backup driver to be ready.
+BACKUP_TIME = 60
 
 WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -93,8 +98,27 @@ def provide_host_nqn() -> None:
         brick_utils.get_host_nqn = lambda system_uuid=None: nqn
 
 
+def start_backup() -> None:
+    """Start the backup service and let the scheduler know that it works.
+
+    By itself it would say so a minute later.
+    """
+    backup = OneOfSeveral.create(
+        binary=constants.BACKUP_BINARY, service_name='backup',
+        coordination=True)
+    backup.start()
+    deadline = time.monotonic() + BACKUP_TIME
+    while not backup.manager.is_working():
+        if time.monotonic() > deadline:
+            sys.exit('The backup driver did not start.')
+        time.sleep(0.1)
+    backup.manager.publish_service_capabilities(context.get_admin_context())
+
+
 def main() -> None:
     objects.register_all()
+    CONF.register_cli_opt(cfg.BoolOpt('backup', default=False,
+                                      help='Run the backup service.'))
     CONF(sys.argv[1:], project='cinder', version=version.version_string())
     config.set_middleware_defaults()
     logging.setup(CONF, 'cinder')
@@ -103,16 +127,18 @@ def main() -> None:
     provide_host_nqn()
 
     migration.db_sync()
-    backend, = CONF.enabled_backends
     # The scheduler asks for the capabilities of volume services that are
     # there when it starts.
-    volume = OneOfSeveral.create(
-        host=f'{CONF.host}@{backend}', service_name=backend,
-        binary=constants.VOLUME_BINARY, coordination=True)
-    volume.start()
-    if not volume.manager.is_working():
-        sys.exit(f'The driver of backend {backend} did not start.')
+    for backend in CONF.enabled_backends:
+        volume = OneOfSeveral.create(
+            host=f'{CONF.host}@{backend}', service_name=backend,
+            binary=constants.VOLUME_BINARY, coordination=True)
+        volume.start()
+        if not volume.manager.is_working():
+            sys.exit(f'The driver of backend {backend} did not start.')
     OneOfSeveral.create(binary=constants.SCHEDULER_BINARY).start()
+    if CONF.backup:
+        start_backup()
     api = service.WSGIService('osapi_volume')
     api.start()
     print(json.dumps({'port': api.port}), flush=True)

@@ -13,7 +13,7 @@
 
 import configparser
 import os
-from typing import Union
+from typing import Mapping, Sequence, Union
 
 from demo import arguments
 from demo import cluster
@@ -28,44 +28,60 @@ START_TIME = 120
 WORK_TIME = 0.2
 
 
-def start_simulator(where: layout.Layout,
-                    started: processes.Processes) -> cluster.Simulator:
-    """Start the simulator and return when it serves."""
+Sections = Mapping[str, Mapping[str, Union[str, os.PathLike[str], int]]]
+
+
+def start_simulator(where: layout.Layout, started: processes.Processes,
+                    name: str = 'simulator',
+                    options: Sequence[str] = ()) -> cluster.Simulator:
+    """Start the simulator and return when it serves.
+
+    :param name: of its log and, among several, of its directory
+    :param options: of its command line, more than all simulators have
+    """
     service = started.serve(
-        'simulator',
+        name,
         [str(where.python), '-m', 'lightos_simulator',
-         '--directory', str(where.run / 'cluster'),
-         '--work-time', str(WORK_TIME)],
+         '--directory', str(where.run / f'{name}.cluster'),
+         '--work-time', str(WORK_TIME), *options],
         arguments.TREE, environment.clean_variables(), START_TIME)
     return cluster.Simulator(service.told)
 
 
 def start_cinder(where: layout.Layout, started: processes.Processes,
-                 address: cluster.Address) -> str:
-    """Start Cinder on the cluster; return the URL of its API."""
-    _write(where.run / 'cinder.conf', _cinder_conf(where, address))
+                 backends: Mapping[str, cluster.Address],
+                 more: Sections = {}, options: Sequence[str] = (),
+                 variables: Mapping[str, str] = {}) -> str:
+    """Start Cinder; return the URL of its API.
+
+    :param backends: the cluster of each
+    :param more: of its configuration
+    :param options: of the program, beside its configuration file
+    :param variables: of its environment, beside the usual ones
+    """
+    sections = dict(_cinder_conf(where, backends))
+    for name, values in more.items():
+        sections[name] = {**sections.get(name, {}), **values}
+    write_conf(where.run / 'cinder.conf', sections)
     # Cinder's own paste file stays as it is, behind a filter.
     paste = where.environment / 'etc' / 'cinder' / 'api-paste.ini'
-    _write(where.run / 'api-paste.ini', {'filter-app:osapi_volume': {
+    write_conf(where.run / 'api-paste.ini', {'filter-app:osapi_volume': {
         'paste.filter_factory': 'demo.cinder_process:one_user',
         'next': f'config:{paste}#osapi_volume'}})
     service = started.serve(
         'cinder',
         [str(where.python), '-m', 'demo.cinder_process',
-         '--config-file', str(where.run / 'cinder.conf')],
+         '--config-file', str(where.run / 'cinder.conf'), *options],
         where.run,
-        {**environment.clean_variables(),
+        {**environment.clean_variables(), **variables,
          'PYTHONPATH': str(arguments.TREE / 'tools')}, START_TIME)
     return f'http://127.0.0.1:{service.told["port"]}/v3'
 
 
-Sections = dict[str, dict[str, Union[str, os.PathLike[str], int]]]
-
-
-def _cinder_conf(where: layout.Layout, address: cluster.Address) -> Sections:
-    of_cinder = where.environment / 'etc' / 'cinder'
+def _backend(name: str, address: cluster.Address
+             ) -> Mapping[str, Union[str, os.PathLike[str], int]]:
     backend: dict[str, Union[str, os.PathLike[str], int]] = {
-        'volume_backend_name': BACKEND,
+        'volume_backend_name': name,
         'volume_driver': 'cinder.volume.drivers.lightos.LightOSVolumeDriver',
         'lightos_api_address': ','.join(address.addresses),
         'lightos_api_port': address.port,
@@ -75,6 +91,12 @@ def _cinder_conf(where: layout.Layout, address: cluster.Address) -> Sections:
         backend['lightos_jwt_file'] = address.jwt_file
     if address.ca_file:
         backend['driver_ssl_cert_path'] = address.ca_file
+    return backend
+
+
+def _cinder_conf(where: layout.Layout,
+                 backends: Mapping[str, cluster.Address]) -> Sections:
+    of_cinder = where.environment / 'etc' / 'cinder'
     return {
         'DEFAULT': {
             'host': 'demo',
@@ -83,7 +105,7 @@ def _cinder_conf(where: layout.Layout, address: cluster.Address) -> Sections:
             'use_stderr': 'True',
             'transport_url': 'fake://',
             'auth_strategy': 'noauth',
-            'enabled_backends': BACKEND,
+            'enabled_backends': ','.join(backends),
             'api_paste_config': where.run / 'api-paste.ini',
             'resource_query_filters_file':
                 of_cinder / 'resource_filters.json',
@@ -97,10 +119,12 @@ def _cinder_conf(where: layout.Layout, address: cluster.Address) -> Sections:
             'backend_url': f'file://{where.run / "coordination"}'},
         'oslo_concurrency': {'lock_path': where.run / 'locks'},
         'oslo_messaging_notifications': {'driver': 'noop'},
-        BACKEND: backend}
+        **{name: _backend(name, address)
+           for name, address in backends.items()}}
 
 
-def _write(path: os.PathLike[str], sections: Sections) -> None:
+def write_conf(path: os.PathLike[str], sections: Sections) -> None:
+    """Write a configuration file."""
     # A percent sign in a path means nothing to Cinder.
     parser = configparser.RawConfigParser()
     for name, options in sections.items():
