@@ -36,6 +36,8 @@ FULL_STAGES=(
     'faults         py3 -- faults'
     'outages        py3 -- outages'
     'operations     py3 -- operations'
+    'bytes          py3 -- bytes'
+    'nvme           py3 -- nvme'
     'coverage       cover'
     'docs           docs'
     'releasenotes   releasenotes'
@@ -143,7 +145,8 @@ run_stage() {
     elif [ "$failed" -gt 0 ]; then
         result=FAILED note=" ($log)"
     elif [ "$passed" -eq 0 ]; then
-        result=skipped note=" (nothing was run, $log)"
+        note=$(sed -n 's/^[a-z]*: not run: //p' "$log" | head -n 1)
+        result=skipped note=" (not run: ${note:-nothing}, $log)"
     fi
     if [ "$result" = skipped ] && [ "${CI:-}" = true ]; then
         result=FAILED failed=1 skipped=0

@@ -29,6 +29,7 @@ import os
 import shlex
 import sys
 import threading
+import time
 from typing import Any, Callable, Iterable, NoReturn, Sequence
 import uuid
 
@@ -40,6 +41,7 @@ from oslo_privsep import priv_context
 
 from cinder.common import config
 from cinder.common import constants
+from cinder import context
 from cinder.db import migration
 from cinder import i18n
 i18n.enable_lazy()
@@ -49,6 +51,9 @@ from cinder import utils
 from cinder import version
 
 CONF = cfg.CONF
+# Seconds for the backup driver to be ready.
+BACKUP_TIME = 60
+
 CONF.register_cli_opt(cfg.BoolOpt('backup', default=False,
                                   help='Run the backup service.'))
 
@@ -98,6 +103,23 @@ def provide_host_nqn() -> None:
         brick_utils.get_host_nqn = lambda system_uuid=None: nqn
 
 
+def start_backup() -> None:
+    """Start the backup service and let the scheduler know that it works.
+
+    By itself it would say so a minute later.
+    """
+    backup = OneOfSeveral.create(
+        binary=constants.BACKUP_BINARY, service_name='backup',
+        coordination=True)
+    backup.start()
+    deadline = time.monotonic() + BACKUP_TIME
+    while not backup.manager.is_working():
+        if time.monotonic() > deadline:
+            sys.exit('The backup driver did not start.')
+        time.sleep(0.1)
+    backup.manager.publish_service_capabilities(context.get_admin_context())
+
+
 def prepare(arguments: Sequence[str]) -> None:
     """Read the configuration and make ready what every service needs."""
     objects.register_all()
@@ -122,6 +144,8 @@ def start_volume_service(backend: str) -> None:
 def start_scheduler_and_api() -> int:
     """Start both; return the port of the API."""
     OneOfSeveral.create(binary=constants.SCHEDULER_BINARY).start()
+    if CONF.backup:
+        start_backup()
     api = service.WSGIService('osapi_volume')
     api.start()
     port: int = api.port
@@ -142,9 +166,6 @@ def main() -> None:
     # there when it starts.
     for backend in CONF.enabled_backends:
         start_volume_service(backend)
-    if CONF.backup:
-        OneOfSeveral.create(binary=constants.BACKUP_BINARY,
-                            coordination=True).start()
     serve(port=start_scheduler_and_api())
 
 
