@@ -54,9 +54,6 @@ CONF = cfg.CONF
 # Seconds for the backup driver to be ready.
 BACKUP_TIME = 60
 
-CONF.register_cli_opt(cfg.BoolOpt('backup', default=False,
-                                  help='Run the backup service.'))
-
 WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -123,6 +120,10 @@ def start_backup() -> None:
 def prepare(arguments: Sequence[str]) -> None:
     """Read the configuration and make ready what every service needs."""
     objects.register_all()
+    # Not where this is imported: the filter in api-paste.ini does that once
+    # more, when it is too late.
+    CONF.register_cli_opt(cfg.BoolOpt('backup', default=False,
+                                      help='Run the backup service.'))
     CONF(arguments, project='cinder', version=version.version_string())
     config.set_middleware_defaults()
     logging.setup(CONF, 'cinder')
