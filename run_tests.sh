@@ -26,16 +26,23 @@ STAGES=(
     'compliance     py3 -- compliance'
     'simulator      py3 -- simulator'
     'properties     py3 -- properties'
+    'requests       py3 -- requests'
     'packaging      py3 -- packaging'
     'demo           py3 -- demo'
+    'features       py3 -- features'
+    'audit          py3 -- audit'
 )
 FULL_STAGES=(
     'faults         py3 -- faults'
     'outages        py3 -- outages'
+    'operations     py3 -- operations'
+    'bytes          py3 -- bytes'
+    'nvme           py3 -- nvme'
     'coverage       cover'
     'docs           docs'
     'releasenotes   releasenotes'
     'cinder-24      cinder-24'
+    'model          py3 -- model'
 )
 
 TOX=.tox/run_tests/bin/tox
@@ -138,7 +145,8 @@ run_stage() {
     elif [ "$failed" -gt 0 ]; then
         result=FAILED note=" ($log)"
     elif [ "$passed" -eq 0 ]; then
-        result=skipped note=" (nothing was run, $log)"
+        note=$(sed -n 's/^[a-z]*: not run: //p' "$log" | head -n 1)
+        result=skipped note=" (not run: ${note:-nothing}, $log)"
     fi
     if [ "$result" = skipped ] && [ "${CI:-}" = true ]; then
         result=FAILED failed=1 skipped=0

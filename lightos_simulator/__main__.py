@@ -25,11 +25,16 @@ import sys
 from typing import Any
 from typing import NoReturn
 
+from lightos_simulator import dataplane
+from lightos_simulator import loopdev
+from lightos_simulator import nvmet_plane
 from lightos_simulator import settings
 from lightos_simulator import simulator
 
 _BAD_ARGUMENT = 2
 _MAX_NODES = 64
+_DATA_PLANES = {'none': dataplane.DataPlane, 'loop': loopdev.LoopDataPlane,
+                'nvmet': nvmet_plane.NvmetDataPlane}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
                         default='127.0.0.11', metavar='ADDRESS',
                         help='of the first node; the others take those that '
                              'follow (default: %(default)s)')
+    parser.add_argument('--first-data-address', type=_address,
+                        metavar='ADDRESS',
+                        help='where the first node serves NVMe (default: '
+                             'its address)')
     parser.add_argument('--port', type=_number(0, 65535), default=0,
                         help='of the API on every node (default: any free)')
     parser.add_argument('--control-port', type=_number(0, 65535), default=0,
@@ -123,6 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--assume', type=_assumption, action='append',
                         default=[], metavar='NAME=on|off',
                         help='switch an assumption about LightOS, see below')
+    parser.add_argument('--data-plane', default='none',
+                        choices=sorted(_DATA_PLANES),
+                        help='what keeps the content of volumes (default: '
+                             '%(default)s)')
     parser.add_argument('--log-level', default='warning',
                         choices=['debug', 'info', 'warning', 'error'])
     return parser
@@ -134,12 +147,14 @@ def _options(arguments: argparse.Namespace) -> simulator.Options:
         assumptions = assumptions.with_switch(name, on)
     return simulator.Options(
         nodes=arguments.nodes, first_address=arguments.first_address,
+        first_data_address=arguments.first_data_address or '',
         port=arguments.port, control_port=arguments.control_port,
         directory=arguments.directory, projects=tuple(arguments.project),
         state_file=arguments.state_file,
         capacity=simulator.gib(arguments.capacity_gib),
         multi_tenancy=not arguments.no_multi_tenancy,
-        work_times=dict(arguments.work_time), assumptions=assumptions)
+        work_times=dict(arguments.work_time), assumptions=assumptions,
+        data=_DATA_PLANES[arguments.data_plane]())
 
 
 def _table(description: dict[str, Any]) -> str:

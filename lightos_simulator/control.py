@@ -28,8 +28,12 @@ from aiohttp import web
 
 from lightos_simulator import contract
 from lightos_simulator import errors
+from lightos_simulator import model
 from lightos_simulator import nodes
 from lightos_simulator import records
+from lightos_simulator import rules
+from lightos_simulator import volumes
+from lightos_simulator import world
 
 if TYPE_CHECKING:
     from lightos_simulator import simulator
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 _VOLUME_FIELDS = {'state': 'state', 'protectionState': 'protection',
                   'connectedHosts': 'connected_hosts',
                   'logicalUsedStorage': 'used'}
+_MOST_VOLUMES = 100000
 
 
 class _BadRequest(Exception):
@@ -232,6 +237,22 @@ class _Control:
         self._simulator.note_change()
         return {'now': self._simulator.clock()}
 
+    async def add_volumes(self, request: web.Request) -> Any:
+        values = await _fields(request, 'count', 'project')
+        count = values.get('count')
+        if type(count) is not int or not 0 <= count <= _MOST_VOLUMES:
+            raise _BadRequest('count is a number up to %d' % _MOST_VOLUMES)
+        project = _text(values, 'project', model.DEFAULT_PROJECT)
+        for _number in range(count):
+            self._cluster.volumes.create(volumes.NewVolume(
+                project=project, name='volume-%s' % world.new_uuid(),
+                size=rules.GIB, replicas=1, compression=False, acl=None,
+                ip_acl=None, labels=(), sector_size=rules.BLOCK,
+                source_uuid='', source_name='', policy_uuid='',
+                policy_name='', placement=()))
+        self._world.settle()
+        return {'count': count}
+
     async def force_volume(self, request: web.Request) -> Any:
         values = await _fields(request, *_VOLUME_FIELDS)
         enums = contract.load().enums
@@ -305,6 +326,7 @@ def application(subject: simulator.Simulator) -> web.Application:
             ('GET', '/state', control.state),
             ('POST', '/work-times', control.work_times),
             ('POST', '/clock', control.clock),
+            ('POST', '/volumes', control.add_volumes),
             ('POST', '/volumes/{uuid}', control.force_volume),
             ('POST', '/snapshots/{uuid}', control.force_snapshot)):
         app.router.add_route(method, path, _answering(handler))

@@ -147,7 +147,7 @@ class Messages:
         return self.finish('DurosNodeInfo', {
             'name': node.name, 'UUID': node.uuid, 'state': node.state,
             'status': 'ConnectivityOK' if active else 'ConnectivityProblem',
-            'nvmeEndpoint': endpoint(node.address, NVME_PORT),
+            'nvmeEndpoint': endpoint(node.data_address, NVME_PORT),
             'failureDomains': [node.failure_domain],
             'hostname': node.name, 'numManagedDevices': 1,
             'maxNvmeDevices': 1, 'serverUUID': node.server_uuid,
@@ -156,7 +156,7 @@ class Messages:
                                       {'compressionRatio': 1.0})})
 
     def _cluster(self) -> Message:
-        addresses = [node.address for node in self._world.active_nodes()]
+        active = self._world.active_nodes()
         supported = (0 if self._world.assume.max_replicas_unknown
                      else min(world.MAX_REPLICAS, len(self._world.nodes)))
         return {
@@ -165,10 +165,11 @@ class Messages:
             'currentMaxReplicas': self._world.current_max_replicas(),
             'supportedMaxReplicas': supported,
             'ETag': str(self._world.etag),
-            'apiEndpoints': [endpoint(address, self._world.port)
-                             for address in addresses],
-            'discoveryEndpoints': [endpoint(address, DISCOVERY_PORT)
-                                   for address in addresses],
+            'apiEndpoints': [endpoint(node.address, self._world.port)
+                             for node in active],
+            'discoveryEndpoints': [endpoint(node.data_address,
+                                            DISCOVERY_PORT)
+                                   for node in active],
             'clusterName': 'simulator',
             'lastUpgrade': self.finish('ClusterLastUpgrade',
                                        {'Status': 'None'}),
@@ -179,7 +180,7 @@ class Messages:
         """ClusterInfoV2."""
         return self.finish('ClusterInfoV2', {
             **self._cluster(),
-            'nvmeEndpoints': [endpoint(node.address, NVME_PORT)
+            'nvmeEndpoints': [endpoint(node.data_address, NVME_PORT)
                               for node in self._world.active_nodes()]})
 
     def cluster(self) -> Message:

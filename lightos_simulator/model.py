@@ -18,8 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence
+import itertools
 from typing import Any
 
+from lightos_simulator import dataplane
 from lightos_simulator import errors
 from lightos_simulator import policies
 from lightos_simulator import records
@@ -40,20 +42,26 @@ class Cluster:
     :param addresses: one for each node
     :param uuid: the cluster's UUID; None makes a new one
     :param capacity: bytes that it can hold, as its users see it
+    :param data: what keeps the content of its volumes; None is nothing
+    :param data_addresses: where the nodes serve NVMe, if not at addresses
     """
 
     def __init__(self, clock: world.Clock, addresses: Sequence[str],
                  assumptions: settings.Assumptions = settings.Assumptions(),
                  uuid: str | None = None,
-                 capacity: int = DEFAULT_CAPACITY) -> None:
+                 capacity: int = DEFAULT_CAPACITY,
+                 data: dataplane.DataPlane | None = None,
+                 data_addresses: Sequence[str] = ()) -> None:
         self.world = world.World(clock, assumptions,
-                                 uuid or world.new_uuid(), capacity)
+                                 uuid or world.new_uuid(), capacity,
+                                 data or dataplane.DataPlane())
         self.policies = policies.Policies(self.world)
         self.snapshots = snapshots.Snapshots(self.world)
         self.volumes = volumes.Volumes(self.world, self.policies,
                                        self.snapshots)
-        for address in addresses:
-            self.world.add_node(address)
+        for address, data_address in itertools.zip_longest(
+                addresses, data_addresses, fillvalue=''):
+            self.world.add_node(address, data_address)
         self.world.add_project(DEFAULT_PROJECT)
 
     def set_default_policy(self, project: str, policy: str) -> None:
@@ -80,11 +88,13 @@ class Cluster:
             if node.uuid in volume.nodes and volume.protection != 'Unknown':
                 volume.protection = self.world.protection(volume.nodes)
                 self.world.touch(volume)
+        self.world.data.nodes_changed()
 
     def move_node(self, node: records.Node, address: str) -> None:
         """Give a node another address."""
         node.address = address
         self.world.touch_node(node)
+        self.world.data.nodes_changed()
 
     def node(self, uuid: str) -> records.Node:
         """A node.

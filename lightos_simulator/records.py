@@ -29,12 +29,14 @@ class Work:
     :ivar fails: whether the object ends in state Failed
     :ivar changes: the attributes that the object has when it is done
     :ivar back_to: the state that it then has
+    :ivar snapshot: the UUID of the one whose content it then has
     """
     operation: str
     due: float
     fails: bool = False
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     back_to: str = 'Available'
+    snapshot: str = ''
 
 
 @dataclasses.dataclass(eq=False)
@@ -132,7 +134,10 @@ class Project:
 
 @dataclasses.dataclass(eq=False)
 class Node:
-    """A node; its state is DurosNodeInfo.State."""
+    """A node; its state is DurosNodeInfo.State.
+
+    :ivar other_address: where NVMe is served, if it is not its address
+    """
     uuid: str
     server_uuid: str
     name: str
@@ -140,6 +145,12 @@ class Node:
     failure_domain: str
     state: str = 'Active'
     etag: int = 0
+    other_address: str = ''
+
+    @property
+    def data_address(self) -> str:
+        """Where its NVMe and discovery services are."""
+        return self.other_address or self.address
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,7 @@ import trustme
 from lightos_simulator import api
 from lightos_simulator import auth
 from lightos_simulator import control
+from lightos_simulator import dataplane
 from lightos_simulator import errors
 from lightos_simulator import faults
 from lightos_simulator import messages
@@ -60,13 +61,17 @@ class Options:
     """How to run a simulator.
 
     :ivar nodes: how many; None is as many as the state file has, or 3
+    :ivar first_data_address: where the first node serves NVMe, if it is
+        another one
     :ivar port: of the REST service on every node; 0 is any free one
     :ivar directory: for CA and tokens; None makes a temporary one
     :ivar projects: beside ``default``
     :ivar work_times: seconds by operation
+    :ivar data: what keeps the content of volumes; None is nothing
     """
     nodes: int | None = None
     first_address: str = '127.0.0.11'
+    first_data_address: str = ''
     port: int = 0
     control_port: int = 0
     directory: pathlib.Path | None = None
@@ -76,6 +81,7 @@ class Options:
     multi_tenancy: bool = True
     work_times: Mapping[str, float] = dataclasses.field(default_factory=dict)
     assumptions: settings.Assumptions = settings.Assumptions()
+    data: dataplane.DataPlane | None = None
 
 
 class Clock:
@@ -123,6 +129,7 @@ class Simulator:
         self._control_url = ''
         self._saver: asyncio.Task[None] | None = None
         self._changes = 0
+        self._has_data = False
         self._saved: tuple[int, int] | None = None
 
     def _read_state(self) -> Mapping[str, Any]:
@@ -135,14 +142,14 @@ class Simulator:
     def _make_cluster(self, state: Mapping[str, Any]) -> model.Cluster:
         options = self._options
         try:
-            first = ipaddress.ip_address(options.first_address)
             count = options.nodes or (len(state['cluster']['nodes'])
                                       if state else DEFAULT_NODES)
             cluster = model.Cluster(
-                self.clock, [str(first + place) for place in range(count)],
+                self.clock, _addresses(options.first_address, count),
                 options.assumptions,
                 state['cluster']['uuid'] if state else None,
-                options.capacity)
+                options.capacity, options.data,
+                _addresses(options.first_data_address, count))
             cluster.world.work_times.set(options.work_times)
             if state:
                 statefile.restore(cluster, state['cluster'])
@@ -163,12 +170,15 @@ class Simulator:
         :raises StartError: a port or the directory cannot be had
         """
         try:
-            self._make_directory()
+            directory = self._make_directory()
+            self.world.data.start(self.world, directory / 'data')
+            self._has_data = True
             await self._start_nodes()
             await self._start_control()
-        except OSError as error:
+        except (OSError, dataplane.DataPlaneError) as error:
             await self.stop()
-            raise StartError(error.strerror or str(error)) from None
+            raise StartError(getattr(error, 'strerror', None)
+                             or str(error)) from None
         if self._options.state_file is not None:
             try:
                 self._save()
@@ -189,10 +199,13 @@ class Simulator:
             await service.set_mode('stopped')
         if self._control is not None:
             await self._control.cleanup()
+        if self._has_data:
+            self._has_data = False
+            self.world.data.stop(keep=self._options.state_file is not None)
         if self._directory is not None and self._options.directory is None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _make_directory(self) -> None:
+    def _make_directory(self) -> pathlib.Path:
         directory = self._options.directory
         if directory is None:
             directory = pathlib.Path(tempfile.mkdtemp(
@@ -205,6 +218,7 @@ class Simulator:
             self._token_file('cluster-admin', auth.SYSTEM, auth.CLUSTER_ADMIN)
             for project in self.world.projects:
                 self.project_tokens(project)
+        return self._directory
 
     def _token_file(self, name: str, scope: str, role: str) -> str:
         token = self._tokens.get(name)
@@ -278,6 +292,8 @@ class Simulator:
             'cluster_uuid': self.world.uuid,
             'subsystem_nqn': self.world.subsystem_nqn,
             'addresses': [node.address for node in self.world.nodes],
+            'data_addresses': [node.data_address
+                               for node in self.world.nodes],
             'port': self.world.port,
             'endpoints': [messages.endpoint(node.address, self.world.port)
                           for node in self.world.nodes],
@@ -327,6 +343,14 @@ class Simulator:
                 LOG.error('%s', error)
             pause = max(_SAVE_INTERVAL,
                         _SAVE_SHARE * (time.monotonic() - begin))
+
+
+def _addresses(first: str, count: int) -> list[str]:
+    """An address and those that follow; none of none."""
+    if not first:
+        return []
+    return [str(ipaddress.ip_address(first) + place)
+            for place in range(count)]
 
 
 def gib(number: int) -> int:

@@ -147,6 +147,7 @@ class Snapshots:
             snapshot.state = 'Failed'
         elif work.operation == 'CreateSnapshot':
             snapshot.state = 'Available'
+            self._world.data.snapshot_created(snapshot)
             self._watch_age(snapshot)
         elif not self._world.has_living_clones(snapshot):
             self._remove(snapshot)
@@ -165,4 +166,5 @@ class Snapshots:
     def _remove(self, snapshot: records.Snapshot) -> None:
         snapshot.state = 'Deleted'
         self._world.forget_snapshot(snapshot)
+        self._world.data.snapshot_deleted(snapshot)
         self._world.touch(snapshot)

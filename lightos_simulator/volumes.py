@@ -185,7 +185,8 @@ class Volumes:
         if self._world.assume.rollback_restores_metadata:
             changes = {'size': snapshot.size, 'acl': snapshot.acl,
                        'ip_acl': snapshot.ip_acl, 'labels': snapshot.labels}
-        self._begin(volume, 'RollbackVolume', 'Rollback', changes, fails)
+        self._begin(volume, 'RollbackVolume', 'Rollback', changes, fails,
+                    snapshot.uuid)
 
     def delete(self, volume: records.Volume, if_match: str | None = None,
                fails: bool = False) -> None:
@@ -208,6 +209,7 @@ class Volumes:
         for name, value in attributes.items():
             setattr(volume, name, value)
         self._world.touch(volume)
+        self._world.data.volume_changed(volume)
         self._after_end(volume)
 
     def resume(self, volume: records.Volume) -> None:
@@ -222,14 +224,14 @@ class Volumes:
                            functools.partial(self._finish, volume, work))
 
     def _begin(self, volume: records.Volume, operation: str, state: str,
-               changes: Mapping[str, Any] | None = None, fails: bool = False
-               ) -> None:
+               changes: Mapping[str, Any] | None = None, fails: bool = False,
+               snapshot: str = '') -> None:
         back_to = volume.state if volume.state == 'Migrating' else 'Available'
         self._drop_work(volume)
         work = records.Work(
             operation, self._world.clock()
             + self._world.work_times.of(operation), fails, changes or {},
-            back_to)
+            back_to, snapshot)
         volume.work = work
         volume.state = state
         self._world.touch(volume)
@@ -251,20 +253,30 @@ class Volumes:
         elif work.operation == 'DeleteVolume':
             volume.state = 'Deleted'
             self._world.forget_volume(volume)
+            self._world.data.volume_deleted(volume)
             self._report(volume, 'VolumeDeleted', 102)
         else:
-            for name, value in work.changes.items():
-                if name == 'name':
-                    self._world.volumes.rename(volume, value)
-                else:
-                    setattr(volume, name, value)
-            volume.state = work.back_to
-            if work.operation == 'CreateVolume':
-                volume.protection = self._world.protection(volume.nodes)
-            else:
-                self._report(volume, 'VolumeUpdated', 103)
+            self._take_changes(volume, work)
         self._world.touch(volume)
         self._after_end(volume)
+
+    def _take_changes(self, volume: records.Volume, work: records.Work
+                      ) -> None:
+        for name, value in work.changes.items():
+            if name == 'name':
+                self._world.volumes.rename(volume, value)
+            else:
+                setattr(volume, name, value)
+        volume.state = work.back_to
+        data = self._world.data
+        if work.operation == 'CreateVolume':
+            volume.protection = self._world.protection(volume.nodes)
+            data.volume_created(volume)
+            return
+        if work.snapshot:
+            data.volume_rolled_back(volume, work.snapshot)
+        data.volume_changed(volume)
+        self._report(volume, 'VolumeUpdated', 103)
 
     def _after_end(self, volume: records.Volume) -> None:
         if volume.source_uuid and not volume.living:

@@ -24,6 +24,7 @@ import heapq
 import itertools
 import uuid
 
+from lightos_simulator import dataplane
 from lightos_simulator import errors
 from lightos_simulator import records
 from lightos_simulator import rules
@@ -44,11 +45,13 @@ class World:
     :param clock: gives the seconds since the epoch
     :param uuid: the cluster's UUID
     :param capacity: bytes that the cluster can hold, as its users see it
+    :param data: what keeps the content of its volumes
     """
 
     def __init__(self, clock: Clock, assumptions: settings.Assumptions,
-                 uuid: str, capacity: int) -> None:
+                 uuid: str, capacity: int, data: dataplane.DataPlane) -> None:
         self.clock = clock
+        self.data = data
         self.assume = assumptions
         self.work_times = settings.WorkTimes()
         self.uuid = uuid
@@ -184,12 +187,17 @@ class World:
         return self.projects.setdefault(
             name, records.Project(uuid=new_uuid(), name=name))
 
-    def add_node(self, address: str) -> records.Node:
-        """Add an Active node in a failure domain of its own."""
+    def add_node(self, address: str, data_address: str = ''
+                 ) -> records.Node:
+        """Add an Active node in a failure domain of its own.
+
+        :param data_address: of its NVMe services, if another one
+        """
         number = len(self.nodes)
         node = records.Node(
             uuid=new_uuid(), server_uuid=new_uuid(), name='node%d' % number,
-            address=address, failure_domain='rack%d' % number)
+            address=address, failure_domain='rack%d' % number,
+            other_address=data_address)
         self.nodes.append(node)
         self.touch_node(node)
         return node

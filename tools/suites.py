@@ -200,6 +200,9 @@ def run(suite: str, arguments: list[str]) -> bool:
     if not complete and not failed:
         # Nothing was run, a module could not be imported for instance.
         failed = 1
+    for outcome in outcomes:
+        if outcome.status == 'skip' and not passed:
+            print(f'{suite}: not run: {outcome.text.strip()}')
     print(f'{suite}: {passed} passed, {failed} failed, {skipped} skipped',
           flush=True)
     return not failed

@@ -104,6 +104,14 @@ class TestBadStart(testtools.TestCase):
         self.assertIn(address, line)
         self.assertIn(port, line)
 
+    def test_data_plane_that_would_change_the_machine(self) -> None:
+        # Whoever runs the tests: no root, or the /dev of the machine.
+        line = self.check('--data-plane', 'loop')
+        self.assertTrue('root' in line or 'private' in line, line)
+
+    def test_data_plane_that_is_none(self) -> None:
+        self.assertIn('--data-plane', self.check('--data-plane', 'tape'))
+
     def test_directory_that_cannot_be(self) -> None:
         self.check('--directory', __file__)
 
@@ -170,6 +178,18 @@ class TestStart(testtools.TestCase):
         facts = self.start('--nodes', '2', '--first-address', '127.0.0.40'
                            ).facts
         self.assertEqual(['127.0.0.40', '127.0.0.41'], facts['addresses'])
+
+    def test_other_addresses_for_data(self) -> None:
+        simulator = self.start('--nodes', '2', '--first-data-address',
+                               '192.0.2.11')
+        self.assertEqual(['192.0.2.11', '192.0.2.12'],
+                         simulator.facts['data_addresses'])
+        info = simulator.call('GET', '/api/v2/clusterinfo').json()
+        self.assertEqual(['192.0.2.11:8009', '192.0.2.12:8009'],
+                         info['discoveryEndpoints'])
+        self.assertEqual(['192.0.2.11:4420', '192.0.2.12:4420'],
+                         info['nvmeEndpoints'])
+        self.assertEqual(simulator.facts['endpoints'], info['apiEndpoints'])
 
     def test_port(self) -> None:
         port = live.free_port(base.ADDRESSES[0])

@@ -394,6 +394,19 @@ class TestControl(LiveTest):
     def test_bad_clock(self, body: Any) -> None:
         self.simulator.control('POST', '/clock', body, status=400)
 
+    def test_many_volumes_at_once(self) -> None:
+        self.simulator.control('POST', '/volumes', {'count': 3})
+        shown = self.simulator.call('GET', VOLUMES).json()['volumes']
+        self.assertEqual(['Available'] * 3,
+                         [volume['state'] for volume in shown])
+        self.assertEqual(3, len({volume['name'] for volume in shown}))
+
+    @ddt.data({}, {'count': -1}, {'count': '3'}, {'count': 10 ** 6},
+              {'count': 1, 'project': 1})
+    def test_bad_number_of_volumes(self, body: Any) -> None:
+        self.simulator.control('POST', '/volumes', body, status=400)
+        self.assertEqual([], self.state()['volumes'])
+
     @ddt.data({'state': 'Migrating'}, {'protectionState': 'ReadOnly'},
               {'connectedHosts': [base.NQN]})
     def test_force_volume(self, change: Any) -> None:

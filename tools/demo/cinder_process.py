@@ -9,11 +9,12 @@
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
 #    under the License.
-"""Cinder's API, scheduler and volume service in one process.
+"""Cinder's API, scheduler and volume services in one process.
 
-Run as ``python -m demo.cinder_process --config-file FILE``. Once all three
-serve, it prints one JSON object, {"port": N}, and goes on until it is killed.
-It exits with 1, saying why on stderr, if the driver does not start.
+Run as ``python -m demo.cinder_process --config-file FILE``, with ``--backup``
+if it is to have the backup service, too. Once all serve, it prints one JSON
+object, {"port": N}, and goes on until it is killed. It exits with 1, saying
+why on stderr, if the driver does not start.
 """
 
 # Nothing that is imported here has types for its users.
@@ -28,7 +29,8 @@ import os
 import shlex
 import sys
 import threading
-from typing import Any, Callable, Iterable
+import time
+from typing import Any, Callable, Iterable, NoReturn, Sequence
 import uuid
 
 import os_brick
@@ -39,6 +41,7 @@ from oslo_privsep import priv_context
 
 from cinder.common import config
 from cinder.common import constants
+from cinder import context
 from cinder.db import migration
 from cinder import i18n
 i18n.enable_lazy()
@@ -48,6 +51,11 @@ from cinder import utils
 from cinder import version
 
 CONF = cfg.CONF
+# Seconds for the backup driver to be ready.
+BACKUP_TIME = 60
+
+# What keystoneauth sends for a token with OS_AUTH_TYPE=none, if anything.
+UNUSED = 'notused'
 
 WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -55,7 +63,9 @@ WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 def one_user(
         global_conf: dict[str, str],
         **local_conf: str) -> Callable[[WsgiApplication], WsgiApplication]:
-    """Make the paste filter that lets every request be of user "demo".
+    """Make the paste filter that lets requests be of user "demo".
+
+    Those that name another one in a token are his.
 
     With OS_AUTH_TYPE=none, the openstack command sends no token at first.
     Cinder's noauth answers that as the identity service of long ago did,
@@ -64,7 +74,8 @@ def one_user(
     def wrap(application: WsgiApplication) -> WsgiApplication:
         def call(environ: dict[str, Any],
                  start_response: Any) -> Iterable[bytes]:
-            environ['HTTP_X_AUTH_TOKEN'] = 'demo'
+            if environ.get('HTTP_X_AUTH_TOKEN', UNUSED) == UNUSED:
+                environ['HTTP_X_AUTH_TOKEN'] = 'demo'
             return application(environ, start_response)
         return call
     return wrap
@@ -93,30 +104,74 @@ def provide_host_nqn() -> None:
         brick_utils.get_host_nqn = lambda system_uuid=None: nqn
 
 
-def main() -> None:
+def start_backup() -> None:
+    """Start the backup service and let the scheduler know that it works.
+
+    By itself it would say so a minute later.
+    """
+    backup = OneOfSeveral.create(
+        binary=constants.BACKUP_BINARY, service_name='backup',
+        coordination=True)
+    backup.start()
+    deadline = time.monotonic() + BACKUP_TIME
+    while not backup.manager.is_working():
+        if time.monotonic() > deadline:
+            sys.exit('The backup driver did not start.')
+        time.sleep(0.1)
+    backup.manager.publish_service_capabilities(context.get_admin_context())
+
+
+def prepare(arguments: Sequence[str]) -> None:
+    """Read the configuration and make ready what every service needs."""
     objects.register_all()
-    CONF(sys.argv[1:], project='cinder', version=version.version_string())
+    # Not where this is imported: the filter in api-paste.ini does that once
+    # more, when it is too late.
+    CONF.register_cli_opt(cfg.BoolOpt('backup', default=False,
+                                      help='Run the backup service.'))
+    CONF(arguments, project='cinder', version=version.version_string())
     config.set_middleware_defaults()
     logging.setup(CONF, 'cinder')
     priv_context.init(root_helper=shlex.split(utils.get_root_helper()))
     os_brick.setup(CONF)
     provide_host_nqn()
 
-    migration.db_sync()
-    backend, = CONF.enabled_backends
-    # The scheduler asks for the capabilities of volume services that are
-    # there when it starts.
+
+def start_volume_service(backend: str) -> None:
+    """Start the volume service of a backend, or exit if its driver fails."""
     volume = OneOfSeveral.create(
         host=f'{CONF.host}@{backend}', service_name=backend,
         binary=constants.VOLUME_BINARY, coordination=True)
     volume.start()
     if not volume.manager.is_working():
         sys.exit(f'The driver of backend {backend} did not start.')
+
+
+def start_scheduler_and_api() -> int:
+    """Start both; return the port of the API."""
     OneOfSeveral.create(binary=constants.SCHEDULER_BINARY).start()
+    if CONF.backup:
+        start_backup()
     api = service.WSGIService('osapi_volume')
     api.start()
-    print(json.dumps({'port': api.port}), flush=True)
+    port: int = api.port
+    return port
+
+
+def serve(**told: object) -> NoReturn:
+    """Tell that all is ready, and go on until this is killed."""
+    print(json.dumps(told), flush=True)
     threading.Event().wait()
+    sys.exit()
+
+
+def main() -> None:
+    prepare(sys.argv[1:])
+    migration.db_sync()
+    # The scheduler asks for the capabilities of volume services that are
+    # there when it starts.
+    for backend in CONF.enabled_backends:
+        start_volume_service(backend)
+    serve(port=start_scheduler_and_api())
 
 
 if __name__ == '__main__':

@@ -87,8 +87,13 @@ class Simulator(Cluster):
             pathlib.Path(told['ca_file']), min(3, len(told['addresses'])))
 
     def messages(self, kind: str) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = self._api.call('GET', '/state')[kind]
+        messages: list[dict[str, Any]] = self.state()[kind]
         return messages
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is there, and the nodes."""
+        return {**self._api.call('GET', '/state'),
+                'nodes': self._api.call('GET', '/nodes')}
 
     def last_used_node(self) -> int:
         """Return the index of the node that took the last request."""

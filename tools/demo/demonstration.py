@@ -98,7 +98,7 @@ def _start(given: arguments.Arguments, where: layout.Layout,
     out.text(f'Cluster      {",".join(address.addresses)} port '
              f'{address.port} ({kind})')
 
-    url = services.start_cinder(where, started, address)
+    url = services.start_cinder(where, started, {services.BACKEND: address})
     cinder = block_storage.BlockStorage(url, address.replicas)
     scenario.until(lambda: bool(cinder.pools()),
                    'the scheduler knows no pool of the driver.')

@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Iterator
+from typing import Iterator, Optional
 
 from demo import arguments
 from demo import errors
@@ -70,22 +70,23 @@ def clean_variables() -> dict[str, str]:
     return variables
 
 
-def _fingerprint(where: layout.Layout) -> str:
+def _fingerprint(environment: pathlib.Path, wanted: str) -> str:
     """Tell this environment from one that will not do any more.
 
+    :param wanted: what is installed there
     :returns: nothing at all if its Python does not run
     """
     try:
-        version = subprocess.run([where.python, '--version'], text=True,
+        version = subprocess.run([environment / 'bin' / 'python',
+                                  '--version'], text=True,
                                  stdout=subprocess.PIPE).stdout
     except OSError:
         return ''
-    what = '\n'.join([version, str(arguments.TREE), REQUIREMENTS.read_text()])
+    what = '\n'.join([version, str(arguments.TREE), wanted])
     return hashlib.sha256(what.encode()).hexdigest()
 
 
-def _run(where: layout.Layout, failure: str, *command: object) -> None:
-    log_file = where.log('environment')
+def _run(log_file: pathlib.Path, failure: str, *command: object) -> None:
     with log_file.open('a') as log:
         print('$', *command, file=log, flush=True)
         try:
@@ -109,25 +110,44 @@ def prepare(where: layout.Layout) -> None:
     :raises DemoError: if a program fails
     """
     where.logs.mkdir(parents=True, exist_ok=True)
-    where.log('environment').write_text('')
-    complete = where.environment / 'complete'
-    if complete.is_file() and complete.read_text() == _fingerprint(where):
+    log = where.log('environment')
+    log.write_text('')
+    made = make(where.environment, 'Cinder', REQUIREMENTS.read_text(), log)
+    if made is None:
         print(f'Environment  {where.environment}', flush=True)
     else:
-        print(f'Environment  {where.environment}: installing Cinder, a '
-              'minute or two ...', flush=True)
-        started = time.monotonic()
-        if where.environment.exists():
-            shutil.rmtree(where.environment)
-        _run(where, 'Cannot make a virtual environment',
-             sys.executable, '-m', 'venv', where.environment)
-        # Compiling all of it would take longer than the demonstration: each
-        # module is compiled when it is first used.
-        _run(where, 'Cannot install Cinder', where.python, '-m', 'pip',
-             'install', '--no-compile', '--disable-pip-version-check',
-             '--requirement', REQUIREMENTS)
-        complete.write_text(_fingerprint(where))
-        print(f'             made in {time.monotonic() - started:.0f} s',
-              flush=True)
-    _run(where, 'Cannot put the driver into Cinder', where.python,
+        print(f'             made in {made:.0f} s', flush=True)
+    _run(log, 'Cannot put the driver into Cinder', where.python,
          arguments.TREE / 'tools' / 'overlay.py', 'link')
+
+
+def make(environment: pathlib.Path, what: str, requirements: str,
+         log: pathlib.Path) -> Optional[float]:
+    """Make a virtual environment unless it is there.
+
+    :param what: is installed there, for the reader
+    :param requirements: the lines of a requirements file
+    :param log: for the output of the programs
+    :returns: the seconds that it took; None if it was there
+    :raises DemoError: if a program fails
+    """
+    complete = environment / 'complete'
+    if complete.is_file() and complete.read_text() == _fingerprint(
+            environment, requirements):
+        return None
+    print(f'Environment  {environment}: installing {what}, a '
+          'minute or two ...', flush=True)
+    started = time.monotonic()
+    if environment.exists():
+        shutil.rmtree(environment)
+    _run(log, 'Cannot make a virtual environment',
+         sys.executable, '-m', 'venv', environment)
+    wanted = environment / 'requirements.txt'
+    wanted.write_text(requirements)
+    # Compiling all of it would take longer than the demonstration: each
+    # module is compiled when it is first used.
+    _run(log, f'Cannot install {what}', environment / 'bin' / 'python',
+         '-m', 'pip', 'install', '--no-compile',
+         '--disable-pip-version-check', '--requirement', wanted)
+    complete.write_text(_fingerprint(environment, requirements))
+    return time.monotonic() - started

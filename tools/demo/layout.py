@@ -13,7 +13,7 @@
 
 import pathlib
 import shlex
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from demo import arguments
 
@@ -22,8 +22,11 @@ class Layout(NamedTuple):
     """The files below the directory of the demonstration.
 
     What is in run/ belongs to one run and goes when the next one starts.
+
+    :param prefix: of an environment that is elsewhere, if it is
     """
     directory: pathlib.Path
+    prefix: Optional[pathlib.Path] = None
 
     @property
     def lock(self) -> pathlib.Path:
@@ -31,7 +34,7 @@ class Layout(NamedTuple):
 
     @property
     def environment(self) -> pathlib.Path:
-        return self.directory / 'venv'
+        return self.prefix or self.directory / 'venv'
 
     @property
     def programs(self) -> pathlib.Path:

@@ -13,7 +13,7 @@
 
 import configparser
 import os
-from typing import Optional, Union
+from typing import Mapping, Sequence, Union
 
 from demo import arguments
 from demo import cluster
@@ -28,60 +28,89 @@ START_TIME = 120
 WORK_TIME = 0.2
 
 
-def start_simulator(where: layout.Layout,
-                    started: processes.Processes) -> cluster.Simulator:
-    """Start the simulator and return when it serves."""
+Sections = Mapping[str, Mapping[str, Union[str, os.PathLike[str], int]]]
+
+
+def start_simulator(where: layout.Layout, started: processes.Processes,
+                    name: str = 'simulator',
+                    options: Sequence[str] = ()) -> cluster.Simulator:
+    """Start the simulator and return when it serves.
+
+    :param name: of its log and, among several, of its directory
+    :param options: of its command line, more than all simulators have
+    """
     service = started.serve(
-        'simulator',
+        name,
         [str(where.python), '-m', 'lightos_simulator',
-         '--directory', str(where.run / 'cluster'),
-         '--work-time', str(WORK_TIME)],
+         '--directory', str(where.run / f'{name}.cluster'),
+         '--work-time', str(WORK_TIME), *options],
         arguments.TREE, environment.clean_variables(), START_TIME)
     return cluster.Simulator(service.told)
 
 
-Options = dict[str, Union[str, os.PathLike[str], int]]
-
-
 def start_cinder(where: layout.Layout, started: processes.Processes,
-                 address: cluster.Address,
-                 options: Optional[Options] = None) -> str:
-    """Start Cinder on the cluster; return the URL of its API.
+                 backends: Mapping[str, cluster.Address],
+                 more: Sections = {}, options: Sequence[str] = (),
+                 variables: Mapping[str, str] = {}) -> str:
+    """Start Cinder; return the URL of its API.
 
-    :param options: of the backend, beside those that reach the cluster
+    :param backends: the cluster of each
+    :param more: of its configuration
+    :param options: of the program, beside its configuration file
+    :param variables: of its environment, beside the usual ones
     """
-    _write(where.run / 'cinder.conf',
-           _cinder_conf(where, address, options or {}))
-    # Cinder's own paste file stays as it is, behind a filter.
-    paste = where.environment / 'etc' / 'cinder' / 'api-paste.ini'
-    _write(where.run / 'api-paste.ini', {'filter-app:osapi_volume': {
-        'paste.filter_factory': 'demo.cinder_process:one_user',
-        'next': f'config:{paste}#osapi_volume'}})
+    configure(where, backends, more)
     service = started.serve(
         'cinder',
         [str(where.python), '-m', 'demo.cinder_process',
-         '--config-file', str(where.run / 'cinder.conf')],
-        where.run,
-        {**environment.clean_variables(),
-         'PYTHONPATH': str(arguments.TREE / 'tools')}, START_TIME)
+         '--config-file', str(where.run / 'cinder.conf'), *options],
+        where.run, {**cinder_variables(), **variables}, START_TIME)
     return f'http://127.0.0.1:{service.told["port"]}/v3'
 
 
-def _cinder_conf(where: layout.Layout, address: cluster.Address,
-                 options: Options) -> dict[str, Options]:
-    of_cinder = where.environment / 'etc' / 'cinder'
-    backend: Options = {
-        'volume_backend_name': BACKEND,
+def configure(where: layout.Layout, backends: Mapping[str, cluster.Address],
+              more: Sections = {}) -> None:
+    """Write the files that Cinder's services read.
+
+    :param backends: the cluster of each
+    :param more: of the configuration
+    """
+    sections = dict(_cinder_conf(where, backends))
+    for name, values in more.items():
+        sections[name] = {**sections.get(name, {}), **values}
+    write_conf(where.run / 'cinder.conf', sections)
+    # Cinder's own paste file stays as it is, behind a filter.
+    paste = where.environment / 'etc' / 'cinder' / 'api-paste.ini'
+    write_conf(where.run / 'api-paste.ini', {'filter-app:osapi_volume': {
+        'paste.filter_factory': 'demo.cinder_process:one_user',
+        'next': f'config:{paste}#osapi_volume'}})
+
+
+def cinder_variables() -> dict[str, str]:
+    """The environment variables of a program that imports the demo's."""
+    return {**environment.clean_variables(),
+            'PYTHONPATH': str(arguments.TREE / 'tools')}
+
+
+def _backend(name: str, address: cluster.Address
+             ) -> Mapping[str, Union[str, os.PathLike[str], int]]:
+    backend: dict[str, Union[str, os.PathLike[str], int]] = {
+        'volume_backend_name': name,
         'volume_driver': 'cinder.volume.drivers.lightos.LightOSVolumeDriver',
         'lightos_api_address': ','.join(address.addresses),
         'lightos_api_port': address.port,
         'lightos_default_num_replicas': address.replicas,
-        'driver_ssl_cert_verify': str(address.ca_file is not None),
-        **options}
+        'driver_ssl_cert_verify': str(address.ca_file is not None)}
     if address.jwt_file:
         backend['lightos_jwt_file'] = address.jwt_file
     if address.ca_file:
         backend['driver_ssl_cert_path'] = address.ca_file
+    return backend
+
+
+def _cinder_conf(where: layout.Layout,
+                 backends: Mapping[str, cluster.Address]) -> Sections:
+    of_cinder = where.environment / 'etc' / 'cinder'
     return {
         'DEFAULT': {
             'host': 'demo',
@@ -90,7 +119,7 @@ def _cinder_conf(where: layout.Layout, address: cluster.Address,
             'use_stderr': 'True',
             'transport_url': 'fake://',
             'auth_strategy': 'noauth',
-            'enabled_backends': BACKEND,
+            'enabled_backends': ','.join(backends),
             'api_paste_config': where.run / 'api-paste.ini',
             'resource_query_filters_file':
                 of_cinder / 'resource_filters.json',
@@ -104,10 +133,12 @@ def _cinder_conf(where: layout.Layout, address: cluster.Address,
             'backend_url': f'file://{where.run / "coordination"}'},
         'oslo_concurrency': {'lock_path': where.run / 'locks'},
         'oslo_messaging_notifications': {'driver': 'noop'},
-        BACKEND: backend}
+        **{name: _backend(name, address)
+           for name, address in backends.items()}}
 
 
-def _write(path: os.PathLike[str], sections: dict[str, Options]) -> None:
+def write_conf(path: os.PathLike[str], sections: Sections) -> None:
+    """Write a configuration file."""
     # A percent sign in a path means nothing to Cinder.
     parser = configparser.RawConfigParser()
     for name, options in sections.items():

@@ -25,6 +25,7 @@ objects.register_all()
 
 import json  # noqa: I100
 import logging
+import resource
 import socket
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from typing import Any, Callable, Optional
 import warnings
 
 from oslo_config import cfg
+from oslo_utils import timeutils
 import urllib3
 
 from cinder import context
@@ -186,6 +188,40 @@ class Backend:
     def delete(self, name: str) -> None:
         self.driver.delete_volume(self._volumes.pop(name))
 
+    def fill(self, volumes: int, records: int) -> None:
+        """Put volumes on the cluster.
+
+        :param records: of how many of them Cinder has a record
+        """
+        for number in range(volumes):
+            name = 'theirs-%d' % number
+            if number < records:
+                volume = objects.Volume(
+                    self._context, size=1, host=self.driver.host)
+                volume.create()
+                name = volume.name
+            status, reply = self.driver.cluster.send_cmd(
+                cmd='create_volume', timeout=10, project_name='default',
+                name=name, size='1 gib', n_replicas=1, compression='false')
+            assert status == 200, reply
+            if number < records:
+                _record(volume, {'provider_id': 'default ' + reply['UUID']})
+
+    def list_manageable(self, limit: int) -> dict[str, Any]:
+        """The first page of what could be taken in, and what it takes."""
+        records = list(objects.VolumeList.get_all(self._context))
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        began = time.monotonic()
+        shown = self.driver.get_manageable_volumes(
+            records, None, limit, 0, ['reference'], ['asc'])
+        seconds = time.monotonic() - began
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        return {'shown': len(shown),
+                'safe': sum(each['safe_to_manage'] for each in shown),
+                'seconds': seconds,
+                'cpu_seconds': after.ru_utime - before.ru_utime,
+                'more_memory_mib': (after.ru_maxrss - before.ru_maxrss) / 1024}
+
     def ordinary_path(self) -> dict[str, float]:
         """Everything Cinder asks of a driver every day: seconds of each."""
         seconds: dict[str, float] = {}
@@ -237,10 +273,12 @@ def _host(name: str) -> dict[str, Any]:
             'host_ips': ['192.0.2.1']}
 
 
-def _record(resource: Any, update: Optional[dict[str, Any]]) -> None:
+def _record(record: Any, update: Optional[dict[str, Any]]) -> None:
     """Write what the driver returned, as the volume manager does."""
-    resource.update(update or {})
-    resource.save()
+    record.update(update or {})
+    if isinstance(record, objects.Volume):
+        record.launched_at = timeutils.utcnow()
+    record.save()
 
 
 class Program:

@@ -36,8 +36,6 @@ Where Cinder and the cluster may differ:
 * Addresses of hosts that were detached while a host was attached with the
   old calls: nobody knows whether that one has them, too.
 * A list at ALLOW_ANY, which the driver leaves as it is.
-* A volume of somebody else that has the name of a record without a UUID:
-  deleting the record deletes it, and so does Cinder when it reschedules.
 """
 
 import collections
@@ -483,8 +481,6 @@ class Sequence:
         made = self._send_create(volume, retry)
         rescheduled = self._manager.scheduler_rpcapi.rescheduled
         again = bool(rescheduled)
-        if again:
-            self._squatters.pop(volume.id, None)
         if self._died and self._rng.random() < 0.5:
             # The message was not acknowledged, so it comes once more.
             again = True
@@ -514,11 +510,17 @@ class Sequence:
     def _squat(self, volume: objects.Volume) -> None:
         """Somebody has made another volume of the name to come."""
         specs = volume.volume_type.extra_specs
+        size, replicas, compression = (
+            volume.size, int(specs.get('lightos:num_replicas', 3)),
+            'compression' in specs)
+        differs = self._rng.randrange(3)
         response = self._wire.ask(
             'POST', '/api/v2/projects/%s/volumes' % specs.get(
                 'lightos:project_name', 'default'),
-            {'name': 'volume-' + volume.id, 'size': '7 gib',
-             'replicaCount': 1, 'compression': 'false',
+            {'name': 'volume-' + volume.id,
+             'size': '%d gib' % (size + (differs == 0)),
+             'replicaCount': replicas % 3 + 1 if differs == 1 else replicas,
+             'compression': str(compression ^ (differs == 2)),
              'acl': {'values': [ALLOW_NONE]}})
         if response.get('UUID'):
             squatter = self._world.volumes.get(response['UUID'])
@@ -569,7 +571,9 @@ class Sequence:
             self._volumes.remove(volume.id)
             self._world.settle()
             for each in self._world.volumes:
-                if volume.id in each.name and each.state not in GONE:
+                if volume.id in each.name and each.state not in GONE and (
+                        volume.id not in self._squatters or
+                        each.uuid != self._squatters[volume.id][0]):
                     raise Disagreement('%s is deleted and %s lives'
                                        % (volume.id, each.uuid))
             return True
@@ -876,13 +880,6 @@ class Sequence:
         for snapshot in map(self._snapshot, self._snapshots):
             if snapshot.status == fields.SnapshotStatus.AVAILABLE:
                 self._expect_snapshot(snapshot)
-        for volume_id, (squatter, size) in self._squatters.items():
-            found = self._world.volumes.get(squatter)
-            if volume_id in self._volumes and (
-                    found is None or found.size != size):
-                if self._volume(volume_id).status != 'error_deleting':
-                    raise Disagreement('%s, of somebody else, was touched'
-                                       % squatter)
         self._expect_nothing_left_over()
 
     def _expect_volume(self, volume: objects.Volume) -> None:
@@ -988,6 +985,11 @@ class Sequence:
         self._world.settle()
         squatters = {squatter for squatter, _size
                      in self._squatters.values()}
+        for squatter, size in self._squatters.values():
+            found = self._world.volumes.get(squatter)
+            if found is None or found.state in GONE or found.size != size:
+                raise Disagreement('%s, of somebody else, was touched'
+                                   % squatter)
         owners: set[str] = set()
         for volume in self._world.volumes:
             owner = volume.name.replace('volume-', '')

@@ -49,16 +49,18 @@ class Process:
 
     :param arguments: of the interpreter
     :param variables: of its environment, beside those of this process
+    :param interpreter: the Python that runs it
     :ivar failed: whether it is of no use any more
     """
 
     def __init__(self, *arguments: str,
-                 variables: Optional[dict[str, str]] = None) -> None:
+                 variables: Optional[dict[str, str]] = None,
+                 interpreter: str = sys.executable) -> None:
         self.failed = False
         self._name = pathlib.Path(arguments[-1]).name
         self._errors = tempfile.TemporaryFile('w+')
         self._process = subprocess.Popen(
-            [sys.executable, '-W', 'ignore', *arguments], cwd=TREE,
+            [interpreter, '-W', 'ignore', *arguments], cwd=TREE,
             env={**os.environ, **(variables or {})},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._errors)

@@ -119,8 +119,9 @@ class OutageTest(testtools.TestCase):
         cls.simulator = services.start_simulator(where, cls.started)
         cls.control = rest.Api(cls.simulator.control, {})
         address = cls.simulator.address
-        url = services.start_cinder(where, cls.started, address, {
-            'lightos_api_service_timeout': TIMEOUT})
+        url = services.start_cinder(
+            where, cls.started, {services.BACKEND: address},
+            {services.BACKEND: {'lightos_api_service_timeout': TIMEOUT}})
         cls.users = Users(url, address.replicas)
         scenario.until(lambda: bool(cls.users.cinder.pools()),
                        'the scheduler knows no pool of the driver.')

@@ -12,6 +12,7 @@
 """The package beside an installed Cinder: what it adds and takes away."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import shutil
@@ -124,7 +125,21 @@ class PackagingTest(testtools.TestCase):
                    for path in (self.tree / 'cinder/volume').rglob('*.py')}
         self.assertEqual(in_tree, {
             name for name in files if not name.endswith('.pyc') and
-            not name.startswith('cinder_lightos-')})
+            not name.startswith('cinder_lightos-') and
+            pathlib.Path(name).name != 'lightos-audit'})
+
+    def test_package_brings_the_console_script(self) -> None:
+        self._install(self.wheel)
+        script = self.environment.python.with_name('lightos-audit')
+        told = self.environment.run(str(script), '--help')
+        self.assertIn('--fix CLASS', told)
+        # Without a configuration there is nothing to audit.
+        ended = subprocess.run(
+            [script, '--config-file', os.devnull, '--format', 'json'],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+        self.assertEqual(2, ended.returncode)
+        self.assertIn('enabled_backends',
+                      json.loads(ended.stdout)['errors'][0])
 
     def test_uninstall_brings_back_the_driver_of_cinder(self) -> None:
         before = self.environment.driver_file()

@@ -44,8 +44,9 @@ PREFIX = '/api/v2'
 HOST = re.compile(r'[A-Za-z0-9._-]+')
 
 # A value for each keyword in the path or the query of a command.
-KEYWORDS = ('project_name', 'volume_uuid', 'snapshot_uuid', 'volume_name',
-            'snapshot_name', 'limit', 'offset_uuid')
+KEYWORDS = sorted({
+    keyword for row in commands.COMMANDS.values()
+    for keyword in (*re.findall(r'{(\w+)}', row.path), *row.query.values())})
 HOSTILE = st.sampled_from([
     '', '.', '..', '../..', '/', '//', '%', '%2e%2e', '%2F', '%252F', '?',
     '#', '&', '=', '+', ' ', '\\', ';', ':', '@', '\r\n', '\0', '{}', '~',

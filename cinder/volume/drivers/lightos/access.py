@@ -131,12 +131,14 @@ def admit(current: Access, newcomer: Host, use_ipacl: bool) -> Access:
     return Access(nqns, ips)
 
 
-def expel(current: Access, nqn: str, ips: Iterable[str]) -> Access:
+def expel(current: Access, nqn: Optional[str],
+          ips: Iterable[str]) -> Access:
     """The lists without a host.
 
     The last host takes all addresses with it: a list of addresses without a
     host lets nobody in, but would let in the next host from them.
 
+    :param nqn: None when the host stays and only addresses of it go
     :param ips: the addresses that nobody else needs
     """
     nqns = tuple(each for each in current.nqns if each != nqn) or NOBODY
@@ -148,6 +150,19 @@ def expel(current: Access, nqn: str, ips: Iterable[str]) -> Access:
     gone = set(map(_parse, ips))
     kept = tuple(each for each in kept if _parse(each) not in gone)
     return Access(nqns, kept or NOBODY)
+
+
+def take_back(current: Access, newcomer: Host, before: Access) -> Access:
+    """The lists without what letting in a host has added.
+
+    A list of addresses that was opened to anybody stays open: that is how
+    the backend uses it, and others may have come in by it.
+
+    :param before: the lists as they were before
+    """
+    return expel(current,
+                 None if newcomer.nqn in before.nqns else newcomer.nqn,
+                 _missing(newcomer.ips, before.ips or ()))
 
 
 def only(current: Access, hosts: Iterable[Host], use_ipacl: bool) -> Access:

@@ -26,6 +26,8 @@ from cinder.i18n import _
 from cinder import objects
 from cinder.objects import fields
 from cinder.objects.volume import Volume
+from cinder.objects.volume_attachment import VolumeAttachment
+from cinder.volume import configuration
 from cinder.volume.drivers.lightos import access
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import exception
@@ -42,7 +44,7 @@ LOG = logging.getLogger(__name__)
 # across all controllers and held for the round trips of one attach or detach,
 # at the most for as long as its caller waits.
 LOCK = 'lightos-%s'
-_LOCK_OF_VOLUME = 'lightos-{volume.id}'
+LOCK_OF_VOLUME = 'lightos-{volume.id}'
 
 _ANOTHER = _('other attachments and detachments of the volume, which had to '
              'end first')
@@ -60,6 +62,16 @@ class Policy(NamedTuple):
 
     use_ipacl: bool
     networks: tuple[access.Network, ...]
+
+    @classmethod
+    def of(cls, conf: configuration.Configuration) -> 'Policy':
+        """Read a backend's configuration.
+
+        :raises: InvalidConfigurationValue
+        """
+        return cls(use_ipacl=conf.lightos_use_ipacl,
+                   networks=access.networks(
+                       conf.safe_get('lightos_ipacl_networks') or ()))
 
 
 class Attachments(NamedTuple):
@@ -81,9 +93,15 @@ class Attachments(NamedTuple):
         The volume object may carry attachments that were read before
         another service changed them.
         """
-        networks = tuple(networks)
-        rows = objects.VolumeAttachmentList.get_all_by_volume_id(
-            context.get_admin_context(), volume.id)
+        return cls.of_rows(
+            objects.VolumeAttachmentList.get_all_by_volume_id(
+                context.get_admin_context(), volume.id), networks)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[VolumeAttachment],
+                networks: Iterable[access.Network]) -> 'Attachments':
+        """Read attachments that were read from the database."""
+        rows, networks = tuple(rows), tuple(networks)
         hosts = (access.host(row.connector, networks)
                  for row in rows if row.connector)
         return cls(
@@ -125,40 +143,42 @@ def read_connector(connector: Mapping[str, Any],
     return host
 
 
-@coordination.synchronized(_LOCK_OF_VOLUME)
+@coordination.synchronized(LOCK_OF_VOLUME)
 def attach(op: operation.Operation, volume: Volume, host: access.Host,
            policy: Policy) -> lookup.Found:
     """Let a host in, beside those that are.
 
-    If it fails, the host is shut out again unless it was in before.
+    If it fails, what it added is taken back: the host, unless it was in
+    before, and its addresses, but for those that were.
 
     :raises: VolumeNotFound, InvalidConnectorException, LightOSRefused,
         LightOSNotSeen, LightOSError
     """
     op.check_time(_ANOTHER)
-    added = False
+    before: Optional[access.Access] = None
 
     def plan(found: replies.Volume) -> Optional[changes.Change]:
-        nonlocal added
+        nonlocal before
         if found.protection == 'NotAvailable':
             raise op.failed(_('LightOS volume %s is NotAvailable: too many '
                               'of its replicas are down') % found.uuid)
-        change = changes.access_change(found, access.admit(
-            lookup.lists_of(found), host, policy.use_ipacl))
-        if change is not None and host.nqn not in (found.acl or ()):
-            added = True
+        lists = lookup.lists_of(found)
+        change = changes.access_change(
+            found, access.admit(lists, host, policy.use_ipacl))
+        if change is not None and before is None:
+            before = lists
         return change
 
     try:
         return changes.change(op.within(op.deadline.earlier(1 - _UNDO_SHARE)),
                               identity.of_volume(volume), plan)
     except cinder_exception.CinderException:
-        if added:
-            _take_back(op, volume, host)
+        if before is not None:
+            _take_back(op, volume, host, before)
         raise
 
 
-@coordination.synchronized(_LOCK_OF_VOLUME)
+@coordination.synchronized(LOCK_OF_VOLUME)
 def detach(op: operation.Operation, volume: Volume,
            connector: Optional[Mapping[str, Any]], force: bool,
            own_nqn: Callable[[], Optional[str]], policy: Policy) -> None:
@@ -247,11 +267,26 @@ def _change_lists(op: operation.Operation, volume: Volume,
                     {'uuid': found.volume.uuid, 'id': volume.id})
 
 
-def _take_back(op: operation.Operation, volume: Volume,
-               host: access.Host) -> None:
-    """Shut out a host that a failed attach may have let in."""
+def _take_back(op: operation.Operation, volume: Volume, host: access.Host,
+               before: access.Access) -> None:
+    """Undo what a failed attach may have done.
+
+    :param before: the lists that it found
+    """
+    others = Attachments.of(volume, ()).ips_beside(host.nqn or '')
+    added = host._replace(ips=tuple(set(host.ips) - others))
+
+    def plan(found: replies.Volume) -> Optional[changes.Change]:
+        lists = lookup.lists_of(found)
+        return changes.access_change(
+            found, access.take_back(lists, added, before))
+
+    sought = identity.of_volume(volume)
     try:
-        _expel(op, volume, host)
+        # What the attach asked for may be under way and not show yet.
+        changes.converge(op, lambda: lookup.find(op, sought), plan,
+                         insist=lambda found: None if found.acl is None
+                         else changes.access_update(lookup.lists_of(found)))
     except cinder_exception.CinderException as exc:
         LOG.error('Host %(nqn)s could not be attached to volume %(id)s and '
                   'may have been left with access to it: %(why)s',

@@ -25,6 +25,10 @@ from cinder.volume.drivers.lightos import replies
 
 Outcome = operation.Outcome
 
+# Seconds after which a change that was accepted and does not show is asked
+# for again, the first time.
+_PATIENCE = 1.0
+
 
 class Change(NamedTuple):
     """A command that changes a volume, with what it takes."""
@@ -52,15 +56,22 @@ def change(op: operation.Operation, sought: identity.VolumeIdentity,
 
 def converge(op: operation.Operation,
              look: Callable[[], Optional[lookup.Found]],
-             plan: Callable[[replies.Volume], Optional[Change]]
+             plan: Callable[[replies.Volume], Optional[Change]],
+             insist: Optional[Callable[[replies.Volume],
+                                       Optional[Change]]] = None
              ) -> Optional[lookup.Found]:
     """As ``change``, for a volume that is found otherwise.
 
     :param look: finds the volume
+    :param insist: what is asked for, until the cluster accepts it, though
+        nothing is left to do: an earlier change may be under way that does
+        not show yet
     :returns: None when there is no volume
     """
     pauses = op.pauses()
-    sent = False
+    first_look = False
+    shown: Optional[str] = None
+    wait_until = 0.0
     while True:
         found = look()
         if found is None:
@@ -70,23 +81,32 @@ def converge(op: operation.Operation,
             raise cinder_exception.VolumeNotFound(message=_(
                 'LightOS: could not %(action)s: %(seen)s')
                 % {'action': op.action, 'seen': seen})
-        todo = plan(found.volume)
+        todo = plan(found.volume) or (insist and insist(found.volume))
         if found.volume.state in replies.IN_SERVICE:
             if todo is None:
                 return found
-            if not sent:
+            # A cluster may show late what it accepted. Another writer who
+            # undid it changes the ETag; that it was lost has to be thought
+            # of more and more seldom.
+            if first_look:
+                shown = found.volume.etag
+            elif found.volume.etag != shown or (
+                    op.deadline.elapsed >= wait_until):
                 answer = op.send(
                     todo.cmd, project_name=found.project,
                     volume_uuid=found.volume.uuid, etag=found.volume.etag,
                     **todo.arguments)
                 if answer.outcome is Outcome.REFUSED:
                     return _refused_for_nothing(op, look, plan, answer)
+                if answer.outcome is Outcome.DONE:
+                    insist = None
+                    wait_until = 2 * op.deadline.elapsed + _PATIENCE
                 # The first look at what came of it is not delayed.
-                sent = answer.outcome in (Outcome.DONE, Outcome.UNKNOWN)
-                if sent:
+                first_look = answer.outcome in (Outcome.DONE, Outcome.UNKNOWN)
+                if first_look:
                     continue
                 seen, at_least = answer.text, answer.retry_after
-        sent = False
+        first_look = False
         op.pause(pauses, seen, at_least)
 
 
@@ -110,21 +130,6 @@ def extend(op: operation.Operation, sought: identity.VolumeIdentity,
     change(op, sought, plan)
 
 
-def set_qos_policy(op: operation.Operation,
-                   sought: identity.VolumeIdentity, policy: str) -> None:
-    """Put a volume under another QoS policy.
-
-    :param policy: its UUID or name
-    :raises: as ``change``
-    """
-    def plan(volume: replies.Volume) -> Optional[Change]:
-        if policy in (volume.qos_policy_uuid, volume.qos_policy_name):
-            return None
-        return Change('set_volume_qos_policy', {'qos_policy': policy})
-
-    change(op, sought, plan)
-
-
 def rename_if_free(op: operation.Operation,
                    sought: identity.VolumeIdentity, name: str,
                    projects: tuple[str, ...]) -> bool:
@@ -134,8 +139,11 @@ def rename_if_free(op: operation.Operation,
     :returns: whether the volume has the name now
     :raises: as ``change``
     """
-    if any(lookup.read_by_name(op, project, name) for project in projects):
-        return False
+    for project in projects:
+        named = lookup.read_by_name(op, project, name)
+        if named is not None:
+            return bool(sought.recorded and
+                        named.uuid == sought.recorded.uuid)
     found = lookup.find(op, sought)
     if found is None:
         return False
@@ -153,9 +161,14 @@ def access_change(volume: replies.Volume,
         decided = decided._replace(ips=None)
     if lists.equals(decided):
         return None
+    return access_update(decided)
+
+
+def access_update(lists: access.Access) -> Change:
+    """What gives a volume these lists, whichever it has."""
     return Change('update_volume', {
-        'acl': list(decided.nqns),
-        'ip_acl': None if decided.ips is None else list(decided.ips)})
+        'acl': list(lists.nqns),
+        'ip_acl': None if lists.ips is None else list(lists.ips)})
 
 
 def in_gib(size: int) -> str:

@@ -13,10 +13,19 @@
 
 from typing import Any, Optional
 
+from oslo_log import log as logging
+
+from cinder import exception as cinder_exception
+from cinder.i18n import _
 from cinder.volume.drivers.lightos import connection
 from cinder.volume.drivers.lightos import endpoints
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
+
+LOG = logging.getLogger(__name__)
+
+# The part of an operation's time that may go into asking once more.
+_REFRESH_SHARE = 0.2
 
 
 def refresh(op: operation.Operation,
@@ -37,6 +46,29 @@ def refresh(op: operation.Operation,
             node._replace(port=connection.DISCOVERY_PORT)
             for node in map(_parse, nodes) if node)
     return info
+
+
+def check_replicas(op: operation.Operation,
+                   known: connection.LightOSConnection, asked: int) -> None:
+    """Refuse replicas that the cluster cannot hold now.
+
+    What was known before is asked anew before it hinders anything.
+
+    :raises: LightOSError
+    """
+    if known.max_replicas is None or asked <= known.max_replicas:
+        return
+    try:
+        refresh(op.within(op.deadline.earlier(_REFRESH_SHARE)), known)
+    except cinder_exception.CinderException as exc:
+        LOG.debug('Leaving it to the LightOS cluster whether it can hold '
+                  '%(asked)d replicas: %(why)s', {'asked': asked, 'why': exc})
+        return
+    if asked > known.max_replicas:
+        raise op.failed(
+            _('its type asks for %(asked)d replicas, and the cluster can '
+              'hold %(most)d of a volume now')
+            % {'asked': asked, 'most': known.max_replicas})
 
 
 def discovery_targets(

@@ -34,6 +34,8 @@ _PAGE = {'limit': 'limit', 'offsetUUID': 'offset_uuid'}
 
 # Fields that the API wraps into a message of their own (StringList).
 _STRING_LISTS = ('acl', 'IPAcl')
+# CreateVolumeRequest.SectorSizeEnum
+_SECTOR_SIZES = {512: 'sectorSize_512B', 4096: 'sectorSize_4K'}
 
 
 class Command(NamedTuple):
@@ -80,6 +82,8 @@ COMMANDS: Mapping[str, Command] = {
         'sourceSnapshotUUID': 'src_snapshot_uuid',
         'sourceSnapshotName': 'src_snapshot_name',
         'qosPolicyUUID': 'qos_policy',
+        'sectorSize': 'sector_size',
+        'labels': 'labels',
     }),
     'update_volume': Command('PUT', _VOLUME, body={
         'acl': 'acl',
@@ -88,6 +92,17 @@ COMMANDS: Mapping[str, Command] = {
     'extend_volume': Command('PUT', _VOLUME, body={'size': 'size'}),
     'set_volume_qos_policy': Command('PUT', _VOLUME, body={
         'qosPolicyUUID': 'qos_policy',
+    }),
+    'set_volume_labels': Command('PUT', _VOLUME, body={'labels': 'labels'}),
+    'retype_volume': Command('PUT', _VOLUME, body={
+        'compression': 'compression',
+        'qosPolicyUUID': 'qos_policy',
+    }),
+    'take_in_volume': Command('PUT', _VOLUME, body={
+        'newName': 'new_name',
+        'size': 'size',
+        'acl': 'acl',
+        'IPAcl': 'ip_acl',
     }),
     'rename_volume': Command('PUT', _VOLUME, body={'newName': 'new_name'}),
     'rollback_volume': Command('PUT', _VOLUME + '/rollback', body={
@@ -106,6 +121,16 @@ COMMANDS: Mapping[str, Command] = {
         'retentionTime': 'retention_time',
     }),
     'delete_snapshot': Command('DELETE', _SNAPSHOT),
+
+    'list_policies': Command('GET', '/policies', query={
+        'UUID': 'policy_uuid',
+        'name': 'policy_name',
+    }),
+    'create_policy': Command('POST', '/policies', body={
+        'name': 'name',
+        'description': 'description',
+        'qoSRateLimitPolicy': 'rate_limits',
+    }),
 }
 
 
@@ -160,5 +185,9 @@ def _body(command: Command, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             value = {'values': value}
         elif field == 'qosPolicyUUID' and not uuidutils.is_uuid_like(value):
             field = 'qosPolicyName'
+        elif field == 'sectorSize':
+            value = _SECTOR_SIZES[value]
+        elif field == 'labels':
+            value = [{'key': key, 'value': text} for key, text in value]
         body[field] = value
     return body

@@ -67,6 +67,7 @@ class LightOSConnection:
         self.subsystemNQN: Optional[str] = None
         self.cluster_uuid: Optional[str] = None
         self.discovery_endpoints: tuple[endpoints.Address, ...] = ()
+        self.max_replicas: Optional[int] = None
         self.learned_at: Optional[float] = None
         self._credentials = credentials.Credentials(conf)
         self._endpoints = endpoints.Endpoints(self._seeds())
@@ -166,6 +167,8 @@ class LightOSConnection:
         """
         self._pin(info.uuid, source)
         self.subsystemNQN = info.subsystem_nqn or self.subsystemNQN
+        # LightOS API: 0 for a while at start.
+        self.max_replicas = info.max_replicas or self.max_replicas
         port = self.conf.lightos_api_port
         self._endpoints.learn(_addresses(info.api_endpoints, port))
         if info.discovery_endpoints:

@@ -11,7 +11,7 @@
 #    under the License.
 """Cinder volume driver for Lightbits LightOS."""
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, NoReturn, Optional, Sequence, Union
 import uuid
 
 from oslo_config import cfg
@@ -23,6 +23,8 @@ from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder import interface
+from cinder.objects.group import Group
+from cinder.objects.group_snapshot import GroupSnapshot
 from cinder.objects.snapshot import Snapshot
 from cinder.objects.volume import Volume
 from cinder import utils
@@ -32,12 +34,20 @@ from cinder.volume.drivers.lightos import attachments
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import cluster
 from cinder.volume.drivers.lightos import connection
+from cinder.volume.drivers.lightos import copies
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import images
+from cinder.volume.drivers.lightos import labelling
+from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import manage
+from cinder.volume.drivers.lightos import manageable
+from cinder.volume.drivers.lightos import migration
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import options
-from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import qos
+from cinder.volume.drivers.lightos import retype
 from cinder.volume.drivers.lightos import rollback
 from cinder.volume.drivers.lightos import snapshots
 from cinder.volume.drivers.lightos import specs
@@ -50,7 +60,6 @@ CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
 LIGHTOS = 'LIGHTOS'
-TEMPORARY_SNAPSHOT_PREFIX = 'for_clone_%s_'
 # How long a temporary snapshot lives at the most if nobody can delete it.
 TEMPORARY_SNAPSHOT_RETENTION = '86400s'
 # The part of an operation's time that is kept for undoing what failed.
@@ -84,6 +93,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                 device_scan_attempts=(
                     self.configuration.num_volume_device_scan_tries))
         self.cluster = connection.LightOSConnection(self.configuration)
+        self._labelling = labelling.Labelling()
+        self._policies = qos.Policies()
         self._statistics = stats.Statistics(self.configuration, self.VERSION)
 
     @classmethod
@@ -161,6 +172,11 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             _('The LightOS QoS policy of volumes, by UUID or name. Without '
               'one the default of the LightOS project applies.'),
             'string')
+        self._set_property(
+            properties, specs.SECTOR_SIZE_SPEC, 'LightOS sector size',
+            _('The logical sector size of volumes in bytes. Without one the '
+              'cluster chooses.'),
+            'integer', enum=list(specs.SECTOR_SIZES))
         return properties, VENDOR
 
     # Volumes
@@ -168,7 +184,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     @volume_utils.trace
     def create_volume(self, volume: Volume) -> dict[str, str]:
         op = self._operation(_('create volume %s') % volume.id)
-        return _model(volumes.create(op, self._wanted(volume)))
+        return _model(self._make(op, self._to_make(op, volume)))
 
     @volume_utils.trace
     def create_volume_from_snapshot(
@@ -178,13 +194,17 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             _('create volume %(volume)s from snapshot %(snapshot)s')
             % {'volume': volume.id, 'snapshot': snapshot.id})
         sought = identity.of_snapshot(snapshot)
-        wanted = self._wanted(volume)._replace(
+        wanted = self._to_make(op, volume)._replace(
             source=volumes.Source(sought.uuid, sought.name))
         self._refuse_other_project(op, wanted, sought.project)
         try:
-            return _model(volumes.create(op, wanted))
+            return _model(self._make(op, wanted))
         except exception.LightOSRefused as exc:
-            raise exc.explained(_why_not_from(op, wanted, sought)) from exc
+            why, other = copies.after_refusal(op, wanted, sought,
+                                              exc.reason)
+            if other is None:
+                raise exc.explained(why) from exc
+            return _model(self._make(op, other))
 
     @volume_utils.trace
     def create_cloned_volume(self, volume: Volume,
@@ -192,26 +212,61 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         op = self._operation(
             _('clone volume %(source)s to volume %(volume)s')
             % {'source': src_vref.id, 'volume': volume.id})
-        wanted = self._wanted(volume)
-        prefix = TEMPORARY_SNAPSHOT_PREFIX % volume.id
+        wanted = self._to_make(op, volume)
+        prefix = identity.clone_prefix(volume.id)
         name = prefix + uuid.uuid4().hex
         found = snapshots.create(
             self._most_of(op), name, identity.of_volume(src_vref),
             self._most_snapshot_calls(), TEMPORARY_SNAPSHOT_RETENTION)
         try:
             self._refuse_other_project(op, wanted, found.project)
-            return _model(volumes.create(
-                self._most_of(op), wanted._replace(source=volumes.Source(
-                    found.snapshot.uuid, name, prefix))))
+            wanted = copies.with_sectors_of(wanted, found)._replace(
+                source=volumes.Source(found.snapshot.uuid, name, prefix))
+            return _model(self._make(self._most_of(op), wanted))
         except exception.LightOSRefused as exc:
-            raise exc.explained(_differences(wanted, found.snapshot)) from exc
+            raise exc.explained(copies.differences(wanted, found)) from exc
         finally:
             snapshots.discard(op, found)
 
     @volume_utils.trace
+    def clone_image(self, context: cinder_context.RequestContext,
+                    volume: Volume, image_location: Optional[images.Location],
+                    image_meta: Mapping[str, Any],
+                    image_service: Any) -> tuple[dict[str, str], bool]:
+        """Clone the volume that holds an image, if this cluster has it."""
+        op = self._operation(
+            _('look for image %(image)s for volume %(volume)s')
+            % {'image': image_meta.get('id'), 'volume': volume.id},
+            seconds=self.configuration.lightos_api_service_timeout)
+        source = images.find_source(
+            context, op, volume, self._to_make(op, volume), image_location,
+            image_meta)
+        if source is None:
+            return {}, False
+        try:
+            return self.create_cloned_volume(volume, source), True
+        except (cinder_exception.VolumeNotFound,
+                exception.LightOSRefused) as exc:
+            LOG.warning('Copying image %(image)s to volume %(volume)s, for '
+                        'it cannot be cloned: %(why)s',
+                        {'image': image_meta.get('id'), 'volume': volume.id,
+                         'why': exc})
+            return {}, False
+
+    @volume_utils.trace
     def delete_volume(self, volume: Volume) -> None:
+        if volume.status == 'error_managing_deleting':
+            # It was not taken in; if it has the name of this record, it is
+            # because that could not be undone.
+            LOG.info('Volume %s could not be managed and is forgotten; what '
+                     'it was to be is left on the cluster.', volume.id)
+            return
         op = self._operation(_('delete volume %s') % volume.id)
-        volumes.delete(op, identity.of_volume(volume))
+        sought = identity.of_volume(volume)
+        volumes.delete(
+            op, sought, self._made(volume),
+            lambda: migration.find_to_delete(op, volume, sought)
+            if sought.temporary else lookup.find(op, sought))
 
     @volume_utils.trace
     def extend_volume(self, volume: Volume, new_size: int) -> None:
@@ -224,25 +279,49 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                new_type: Mapping[str, Any],
                diff: Mapping[str, Any],
                host: Optional[Mapping[str, Any]]) -> bool:
-        """Give a volume another QoS policy in place.
+        """Give a volume another compression or QoS policy in place.
 
-        Whatever else two types differ in takes a migration.
+        Other replicas, another project or encryption, and no QoS policy in
+        place of one, take a migration.
         """
-        if host and host['host'] != volume.host:
+        if host and not _is_at(volume, host):
             return False
-        if any(_differs(diff, part) for part in ('encryption', 'qos_specs')):
+        wanted = retype.wanted(diff or {}, self.configuration)
+        if wanted is None:
             return False
-        changed = _differs(diff, 'extra_specs')
-        if not changed:
-            return True
-        policy = changed.pop(specs.QOS_POLICY_SPEC, (None, None))[1]
-        if changed or not policy:
+        op = self._operation(_('retype volume %(id)s to type %(type)s')
+                             % {'id': volume.id, 'type': new_type['id']})
+        sought = identity.of_volume(volume)
+        if any(each is not None for each in wanted) and not retype.retype(
+                op, sought, wanted, self._policies):
             return False
-        op = self._operation(_('set the QoS policy %(policy)s of volume '
-                               '%(id)s') % {'policy': policy,
-                                            'id': volume.id})
-        changes.set_qos_policy(op, identity.of_volume(volume), policy)
+        self._labelling.put(op, sought, self._owner(volume)._replace(
+            volume_type_id=new_type['id']))
         return True
+
+    @volume_utils.trace
+    def before_volume_copy(
+            self, context: cinder_context.RequestContext, src_vol: Volume,
+            dest_vol: Volume, remote: Optional[str] = None) -> None:
+        LOG.info('Copying volume %(id)s to the temporary volume %(new)s.',
+                 {'id': src_vol.id, 'new': dest_vol.id})
+        migration.complete_provider_id(
+            self._operation(_('find volume %s') % src_vol.id), src_vol)
+
+    @volume_utils.trace
+    def accept_transfer(self, context: cinder_context.RequestContext,
+                        volume: Mapping[str, Any], new_user: str,
+                        new_project: str) -> None:
+        """Label a volume with the project that takes it over."""
+        # Cinder passes a row of its database here, and waits for the end.
+        record = Volume.get_by_id(context.elevated(), volume['id'])
+        op = self._operation(
+            _('label volume %(id)s with its new project %(project)s')
+            % {'id': record.id, 'project': new_project},
+            seconds=self._attach_seconds())
+        self._labelling.put(
+            op, identity.of_volume(record),
+            self._owner(record)._replace(project_id=new_project))
 
     @volume_utils.trace
     def update_migrated_volume(
@@ -256,18 +335,21 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         """
         op = self._operation(_('rename the LightOS volume of %(new)s to that '
                                'of volume %(id)s')
-                             % {'new': new_volume.id, 'id': volume.id})
-        source = identity.of_volume(volume)
-        target = identity.of_volume(new_volume)
+                             % {'new': new_volume.id, 'id': volume.id},
+                             seconds=self._attach_seconds())
+        self._labelling.put(
+            op, identity.of_volume(new_volume),
+            self._owner(volume)._replace(
+                volume_type_id=new_volume.volume_type_id))
         try:
-            renamed = changes.rename_if_free(
-                op, target, CONF.volume_name_template % volume.id,
-                tuple(dict.fromkeys(target.own_projects +
-                                    source.own_projects)))
+            renamed = migration.take_name(
+                op, volume, new_volume, CONF.volume_name_template % volume.id)
         except cinder_exception.CinderException as exc:
             LOG.warning('The migrated volume keeps its name: %s', exc)
             renamed = False
-        return {'_name_id': None if renamed else new_volume.name_id}
+        # Where this is done once more after a restart, name_id of the new
+        # volume is that of the old one already.
+        return {'_name_id': None if renamed else new_volume.id}
 
     def update_provider_info(
             self, volumes: list[Volume],
@@ -279,11 +361,15 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         once, so it asks the cluster nothing.
         """
         updates = []
+        # Each volume would read its type from the database by itself.
+        projects: dict[Optional[str], str] = {}
         for volume in volumes:
             if identity.ProviderId.parse(volume.provider_id):
                 continue
             try:
-                project = identity.type_project(volume)
+                if volume.volume_type_id not in projects:
+                    projects[volume.volume_type_id] = identity.type_project(
+                        volume)
             except Exception as exc:
                 # A wrong project would outlive the trouble, and one broken
                 # record must not keep the service from starting.
@@ -291,7 +377,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                             '%(id)s, whose type cannot be read: %(why)s',
                             {'id': volume.id, 'why': exc})
                 continue
-            updates.append({'id': volume.id, 'provider_id': project})
+            updates.append({'id': volume.id, 'provider_id':
+                            projects[volume.volume_type_id]})
         return updates, None
 
     # Snapshots
@@ -326,6 +413,89 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             _('delete snapshot %(snapshot)s of volume %(volume)s')
             % {'snapshot': snapshot.id, 'volume': snapshot.volume_id})
         snapshots.delete(op, identity.of_snapshot(snapshot))
+
+    # Groups. They are Cinder's own work, a volume after the other, which
+    # NotImplementedError leaves to it. It would do the same with a group
+    # that is promised to be consistent.
+
+    def create_group(self, context: cinder_context.RequestContext,
+                     group: Group) -> NoReturn:
+        _refuse_consistency(group)
+        raise NotImplementedError()
+
+    def create_group_snapshot(
+            self, context: cinder_context.RequestContext,
+            group_snapshot: GroupSnapshot,
+            snapshots: list[Snapshot]) -> NoReturn:
+        _refuse_consistency(group_snapshot)
+        raise NotImplementedError()
+
+    # What was there before
+
+    @volume_utils.trace
+    def manage_existing_get_size(self, volume: Volume,
+                                 existing_ref: Any) -> int:
+        op, reference, newcomer = self._newcomer(volume, existing_ref)
+        found = manage.find_volume(op, reference, newcomer)
+        return manage.size_of(found.volume.size, reference)
+
+    @volume_utils.trace
+    def manage_existing(self, volume: Volume,
+                        existing_ref: Any) -> dict[str, str]:
+        op, reference, newcomer = self._newcomer(volume, existing_ref)
+        found = manage.take_in(op, reference, newcomer)
+        self._labelling.put_on(op, found, self._owner(volume))
+        return _model(found)
+
+    def unmanage(self, volume: Volume) -> None:
+        """The volume loses its labels and keeps its name."""
+        labelling.remove(
+            self._operation(_('unmanage volume %s') % volume.id),
+            identity.of_volume(volume))
+        LOG.info('Volume %(id)s is not managed any more; on the cluster it '
+                 'is %(name)s, %(provider_id)s.',
+                 {'id': volume.id, 'name': identity.volume_name(volume),
+                  'provider_id': volume.provider_id})
+
+    def get_manageable_volumes(
+            self, cinder_volumes: Sequence[Volume], marker: Any,
+            limit: Optional[int], offset: Optional[int],
+            sort_keys: Sequence[str],
+            sort_dirs: Sequence[str]) -> list[dict[str, Any]]:
+        return manageable.volumes(
+            self._operation(_('list manageable volumes')), cinder_volumes,
+            manageable.Page(marker, limit, offset, sort_keys, sort_dirs))
+
+    @volume_utils.trace
+    def manage_existing_snapshot_get_size(self, snapshot: Snapshot,
+                                          existing_ref: Any) -> int:
+        op, reference = self._snapshot_newcomer(snapshot, existing_ref)
+        found = manage.find_snapshot(op, reference, snapshot)
+        return manage.size_of(found.snapshot.size, reference)
+
+    @volume_utils.trace
+    def manage_existing_snapshot(self, snapshot: Snapshot,
+                                 existing_ref: Any) -> dict[str, str]:
+        op, reference = self._snapshot_newcomer(snapshot, existing_ref)
+        found = manage.find_snapshot(op, reference, snapshot)
+        return {'provider_id': str(identity.ProviderId(
+            found.project, found.snapshot.uuid))}
+
+    def unmanage_snapshot(self, snapshot: Snapshot) -> None:
+        """Nothing changes on the cluster: the snapshot keeps its name."""
+        LOG.info('Snapshot %(id)s is not managed any more; on the cluster '
+                 'it is %(provider_id)s.',
+                 {'id': snapshot.id, 'provider_id': snapshot.provider_id})
+
+    def get_manageable_snapshots(
+            self, cinder_snapshots: Sequence[Snapshot], marker: Any,
+            limit: Optional[int], offset: Optional[int],
+            sort_keys: Sequence[str],
+            sort_dirs: Sequence[str]) -> list[dict[str, Any]]:
+        return manageable.snapshots(
+            self._operation(_('list manageable snapshots')),
+            cinder_snapshots,
+            manageable.Page(marker, limit, offset, sort_keys, sort_dirs))
 
     # Access. Nothing is exported: a volume is there for the hosts that its
     # access lists name.
@@ -403,17 +573,74 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         return self.configuration.lightos_api_service_snapshots_max_calls
 
     def _access_policy(self) -> attachments.Policy:
-        return attachments.Policy(
-            use_ipacl=self.configuration.lightos_use_ipacl,
-            networks=access.networks(self.configuration.safe_get(
-                'lightos_ipacl_networks') or ()))
+        return attachments.Policy.of(self.configuration)
+
+    def _to_make(self, op: operation.Operation,
+                 volume: Volume) -> volumes.Wanted:
+        wanted = self._wanted(volume)
+        cluster.check_replicas(op, self.cluster, wanted.specs.replicas)
+        return wanted
 
     def _wanted(self, volume: Volume) -> volumes.Wanted:
         return volumes.Wanted(
             name=identity.volume_name(volume),
             size=volume.size,
             specs=specs.of_volume(volume, self.configuration),
+            access=access.closed(self.configuration.lightos_use_ipacl),
+            owner=self._owner(volume))
+
+    def _owner(self, volume: Volume) -> labels.Ownership:
+        service = self.cluster_name or self.host
+        return labels.Ownership.of(
+            volume, service and volume_utils.extract_host(service))
+
+    def _make(self, op: operation.Operation,
+              wanted: volumes.Wanted) -> lookup.Found:
+        def make(wanted: volumes.Wanted) -> volumes.Made:
+            return self._policies.under(
+                op, wanted.specs, lambda policy: volumes.create(
+                    op, wanted._replace(specs=wanted.specs._replace(
+                        qos_policy=policy))))
+
+        return self._labelling.create(op, wanted, make)
+
+    def _newcomer(
+            self, volume: Volume, existing_ref: Any
+    ) -> tuple[operation.Operation, manage.Reference, manage.Newcomer]:
+        reference = manage.Reference.parse(existing_ref)
+        newcomer = manage.Newcomer(
+            cinder_id=volume.id, name=identity.volume_name(volume),
+            asked=specs.asked_by(volume),
             access=access.closed(self.configuration.lightos_use_ipacl))
+        op = self._operation(_('manage %(ref)s as volume %(id)s')
+                             % {'ref': existing_ref, 'id': volume.id})
+        return op, reference, newcomer
+
+    def _snapshot_newcomer(
+            self, snapshot: Snapshot, existing_ref: Any
+    ) -> tuple[operation.Operation, manage.Reference]:
+        reference = manage.Reference.parse(existing_ref)
+        op = self._operation(
+            _('manage %(ref)s as snapshot %(snapshot)s of volume %(volume)s')
+            % {'ref': existing_ref, 'snapshot': snapshot.id,
+               'volume': snapshot.volume_id})
+        return op, reference
+
+    def _made(self, volume: Volume) -> Optional[volumes.Wanted]:
+        """What a create makes of a record; None if its type is broken."""
+        try:
+            wanted = self._wanted(volume)
+        except (cinder_exception.VolumeTypeNotFound,
+                cinder_exception.InvalidVolumeType):
+            return None
+        if volume.snapshot_id:
+            return wanted._replace(source=volumes.Source(
+                None, CONF.snapshot_name_template % volume.snapshot_id))
+        if volume.source_volid:
+            prefix = identity.clone_prefix(volume.id)
+            return wanted._replace(
+                source=volumes.Source(None, prefix, prefix))
+        return wanted
 
     def _refuse_other_project(self, op: operation.Operation,
                               wanted: volumes.Wanted, project: str) -> None:
@@ -453,38 +680,20 @@ def _model(found: lookup.Found) -> dict[str, str]:
                                                    found.volume.uuid))}
 
 
-def _why_not_from(op: operation.Operation, wanted: volumes.Wanted,
-                  sought: identity.SnapshotIdentity) -> str:
-    """Explain why the cluster does not make a volume from a snapshot."""
-    try:
-        found = snapshots.find(op, sought)
-    except cinder_exception.CinderException:
-        return ''
-    if found is None:
-        return _('The cluster does not have the snapshot')
-    return _differences(wanted, found.snapshot)
+def _refuse_consistency(group: Union[Group, GroupSnapshot]) -> None:
+    if volume_utils.is_group_a_cg_snapshot_type(group):
+        raise exception.LightOSError(
+            reason=_('the type of group %s asks for consistent snapshots, '
+                     'and LightOS takes the snapshot of one volume at a time')
+            % (group.get('group_id') or group.id))
 
 
-def _differences(wanted: volumes.Wanted, snapshot: replies.Snapshot) -> str:
-    """What a clone of a snapshot cannot have otherwise than it."""
-    found = []
-    if snapshot.replicas not in (None, wanted.specs.replicas):
-        found.append(
-            _('The snapshot has %(source)d replicas and the volume type asks '
-              'for %(asked)d') % {'source': snapshot.replicas or 0,
-                                  'asked': wanted.specs.replicas})
-    if snapshot.compression not in (None, wanted.specs.compression):
-        found.append(
-            _('The snapshot is compressed and the volume type asks for none')
-            if snapshot.compression else
-            _('The snapshot is not compressed and the volume type asks for '
-              'compression'))
-    return '. '.join(found)
+def _is_at(volume: Volume, host: Mapping[str, Any]) -> bool:
+    """Whether a host is the backend that has the volume already.
 
-
-def _differs(diff: Optional[Mapping[str, Any]],
-             part: str) -> dict[str, tuple[Any, Any]]:
-    """What differs in a part of two volume types: name -> (old, new)."""
-    values = (diff or {}).get(part) or {}
-    return {name: pair for name, pair in values.items()
-            if pair[0] != pair[1]}
+    The services of a cluster of Cinder's share their backends.
+    """
+    cluster_name = host.get('cluster_name')
+    if cluster_name:
+        return bool(cluster_name == volume.cluster_name)
+    return bool(host['host'] == volume.host)

@@ -43,7 +43,14 @@ class LightOSRefused(LightOSError):
 
 
 class LightOSNotSeen(LightOSError):
-    """The deadline passed before the cluster showed what was asked for."""
+    """The deadline passed before the cluster showed what was asked for.
+
+    :param reason: the text for the operator
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
 
 
 class LightOSNotOurs(LightOSError):

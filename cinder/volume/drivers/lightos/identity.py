@@ -17,22 +17,28 @@ to temporary records, so that what is recorded is a claim to be checked.
 """
 
 import re
-from typing import Mapping, NamedTuple, Optional
+from typing import Callable, Mapping, NamedTuple, Optional
 
 from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
+from cinder import context
 from cinder import exception
 from cinder.i18n import _
+from cinder import objects
 from cinder.objects.snapshot import Snapshot
 from cinder.objects.volume import Volume
+from cinder.objects.volume_type import VolumeType
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
 LIGHTOS_DEFAULT_PROJECT_NAME = 'default'
 PROJECT_SPEC = 'lightos:project_name'
+
+# How the names of the snapshots begin that a clone is made through.
+TEMPORARY_PREFIX = 'for_clone_'
 
 # LightOS API: names of projects, volumes and snapshots.
 _NAME = re.compile(r'[A-Za-z0-9._-]{1,253}')
@@ -61,7 +67,13 @@ class ProviderId(NamedTuple):
 
 
 class VolumeIdentity(NamedTuple):
-    """All that is known of where to find the LightOS volume of a record."""
+    """All that is known of where to find the LightOS volume of a record.
+
+    :param launched: whether Cinder has seen the volume in service; it notes
+        that after it has written what the driver recorded
+    :param temporary: whether Cinder made the record to migrate or back up
+        another volume
+    """
 
     cinder_id: str
     name_id: str
@@ -69,6 +81,17 @@ class VolumeIdentity(NamedTuple):
     recorded: Optional[ProviderId]
     type_project: str
     migrating: bool
+    launched: bool
+    temporary: bool
+
+    @property
+    def copied(self) -> bool:
+        """Whether what is recorded may have been copied from another record.
+
+        Cinder copies ``provider_id`` to the records of volumes that it is
+        about to create, and then writes what the driver returns for them.
+        """
+        return self.migrating or not self.launched
 
     @property
     def projects(self) -> tuple[str, ...]:
@@ -90,13 +113,29 @@ class VolumeIdentity(NamedTuple):
             (self.type_project, *recorded, LIGHTOS_DEFAULT_PROJECT_NAME)))
 
 
+class Kin(NamedTuple):
+    """What Cinder's database has beside the record of a snapshot.
+
+    :param volume: the volume that the snapshot is of
+    :param siblings: the ids of the other snapshots of that volume
+    """
+
+    volume: VolumeIdentity
+    siblings: tuple[str, ...]
+
+
 class SnapshotIdentity(NamedTuple):
-    """All that is known of where to find the LightOS snapshot of a record."""
+    """All that is known of where to find the LightOS snapshot of a record.
+
+    :param kin: reads from the database what proves a recorded UUID to be
+        the record's own where the snapshot's name does not
+    """
 
     cinder_id: str
     name: str
     project: str
     uuid: Optional[str]
+    kin: Optional[Callable[[], Kin]] = None
 
 
 def is_name(text: object) -> bool:
@@ -110,8 +149,15 @@ def type_project(volume: Volume) -> str:
 
     :raises: InvalidVolumeType when it is no name that LightOS takes
     """
-    project = extra_specs(volume).get(PROJECT_SPEC,
-                                      LIGHTOS_DEFAULT_PROJECT_NAME)
+    return project_of(extra_specs(volume))
+
+
+def project_of(specs: Mapping[str, str]) -> str:
+    """The LightOS project that the extra specs of a type ask for.
+
+    :raises: InvalidVolumeType when it is no name that LightOS takes
+    """
+    project = specs.get(PROJECT_SPEC, LIGHTOS_DEFAULT_PROJECT_NAME)
     if not is_name(project):
         raise exception.InvalidVolumeType(
             reason=_('%(spec)s=%(value)r is not the name of a LightOS '
@@ -121,8 +167,13 @@ def type_project(volume: Volume) -> str:
 
 def extra_specs(volume: Volume) -> Mapping[str, str]:
     """The extra specs of the type of a volume, if it has one."""
-    volume_type = volume.volume_type if volume.volume_type_id else None
-    return (volume_type and volume_type.extra_specs) or {}
+    found = volume_type(volume)
+    return (found and found.extra_specs) or {}
+
+
+def volume_type(volume: Volume) -> Optional[VolumeType]:
+    """The type of a volume, if it has one."""
+    return volume.volume_type if volume.volume_type_id else None
 
 
 def of_volume(volume: Volume) -> VolumeIdentity:
@@ -143,7 +194,9 @@ def of_volume(volume: Volume) -> VolumeIdentity:
         name=volume_name(volume),
         recorded=recorded,
         type_project=project,
-        migrating=bool(volume.migration_status))
+        migrating=bool(volume.migration_status),
+        launched=volume.launched_at is not None,
+        temporary=not volume.get('use_quota', True))
 
 
 def of_snapshot(snapshot: Snapshot) -> SnapshotIdentity:
@@ -158,12 +211,25 @@ def of_snapshot(snapshot: Snapshot) -> SnapshotIdentity:
         cinder_id=snapshot.id,
         name=snapshot_name(snapshot),
         project=project,
-        uuid=uuid)
+        uuid=uuid,
+        kin=(lambda: _kin(snapshot)) if uuid else None)
+
+
+def _kin(snapshot: Snapshot) -> Kin:
+    rows = objects.SnapshotList.get_all_for_volume(
+        context.get_admin_context(), snapshot.volume_id)
+    return Kin(of_volume(snapshot.volume),
+               tuple(row.id for row in rows if row.id != snapshot.id))
 
 
 def volume_name(volume: Volume) -> str:
     """The name under which the driver creates the volume of a record."""
     return CONF.volume_name_template % volume.name_id
+
+
+def clone_prefix(volume_id: str) -> str:
+    """How the temporary snapshots begin that a volume is cloned through."""
+    return '%s%s_' % (TEMPORARY_PREFIX, volume_id)
 
 
 def snapshot_name(snapshot: Snapshot) -> str:

@@ -11,6 +11,7 @@
 #    under the License.
 """Finding the volume of a Cinder record on the cluster."""
 
+import re
 from typing import NamedTuple, Optional
 
 from oslo_log import log as logging
@@ -19,10 +20,13 @@ from cinder.i18n import _
 from cinder.volume.drivers.lightos import access
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
 
 LOG = logging.getLogger(__name__)
+
+_UUID = re.compile(r'[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}', re.I)
 
 
 class Found(NamedTuple):
@@ -44,8 +48,11 @@ def find(op: operation.Operation,
         return find_by_name(op, sought.name, sought.projects)
     volume = read(op, recorded.project, recorded.uuid)
     if volume is None:
-        return None
-    if is_named_for(volume.name, sought.name_id):
+        if sought.launched:
+            return None
+        # The UUID may be a copied one, of a volume that is gone by now.
+        return find_by_name(op, sought.name, sought.own_projects)
+    if is_of(sought, volume.name, volume.labels):
         return Found(recorded.project, volume)
     LOG.info('The LightOS volume %(uuid)s, recorded for volume %(id)s, is '
              '%(name)s and belongs to another volume; looking for %(own)s.',
@@ -95,6 +102,26 @@ def read_by_name(op: operation.Operation, project: str,
     """
     return op.read('get_volume_by_name', replies.Volume.parse_named,
                    project_name=project, volume_name=name)
+
+
+def is_of(sought: identity.VolumeIdentity, name: Optional[str],
+          present: Optional[labels.Labels]) -> bool:
+    """Whether what is recorded for a volume is that volume's own.
+
+    Its label says so for a volume that was renamed on the cluster, but for
+    one that was given the name of another Cinder volume, and but while
+    Cinder migrates the volume and exchanges its records.
+
+    :param name: the name on the cluster
+    :param present: the labels on the cluster
+    """
+    # While Cinder exchanges the records of a migration, name_id is that of
+    # the other one already.
+    if (is_named_for(name, sought.name_id) or
+            is_named_for(name, sought.cinder_id)):
+        return True
+    return (not sought.copied and not _UUID.search(name or '') and
+            labels.volume_id(present) in (sought.cinder_id, sought.name_id))
 
 
 def is_named_for(name: Optional[str], name_id: str) -> bool:

@@ -253,5 +253,7 @@ def _object(kwargs: dict[str, Any]) -> str:
               'name') if kwargs.get(keyword)]
     if not names:
         return _('the cluster')
+    if kwargs.get('project_name') is None:
+        return str(names[0])
     return _('%(name)s in project %(project)s') % {
         'name': names[0], 'project': kwargs.get('project_name')}

@@ -16,6 +16,7 @@ integers are strings. A field that is absent is None here: unknown, which is
 never a difference from what was asked for.
 """
 
+import math
 import re
 from typing import Any, Callable, Mapping, NamedTuple, Optional, TypeVar
 
@@ -23,7 +24,8 @@ from oslo_utils import units
 
 from cinder.volume.drivers.lightos import exception
 
-Item = TypeVar('Item', 'Volume', 'Snapshot')
+Item = TypeVar('Item', 'Volume', 'Snapshot', 'Policy')
+Labels = tuple[tuple[str, str], ...]
 
 # States of a volume or snapshot (LightOS API: Volume.StateEnum,
 # Snapshot.StateEnum). A volume is in service while a replica of it moves.
@@ -38,6 +40,7 @@ _NUMBER = re.compile(r'[0-9]{1,20}')
 _SIZE = re.compile(r'([0-9]{1,20}) *(b|gib)?', re.IGNORECASE)
 # What can stand in a header (If-Match).
 _ETAG = re.compile(r'[!-~]+')
+_NO_TIME = re.compile(r'0*(\.0*)?s')
 _TRUE = ('true', 'enable', 'enabled')
 _FALSE = ('false', 'disable', 'disabled')
 
@@ -49,11 +52,14 @@ class Volume(NamedTuple):
     :param acl: the NQNs of the hosts let in, or one of the words
     :param ip_acl: likewise their IP addresses; None where the cluster has
         no such list
+    :param created: when, as the cluster writes it (RFC 3339)
+    :param connected_hosts: the NQNs of the hosts that are connected to it
     """
 
     uuid: str
     name: Optional[str]
     project: Optional[str]
+    created: Optional[str]
     state: str
     protection: Optional[str]
     etag: Optional[str]
@@ -66,6 +72,9 @@ class Volume(NamedTuple):
     qos_policy_name: Optional[str]
     source_snapshot_uuid: Optional[str]
     source_snapshot_name: Optional[str]
+    sector_size: Optional[int] = None
+    labels: Optional[Labels] = None
+    connected_hosts: Optional[tuple[str, ...]] = None
 
     @classmethod
     def parse(cls, data: Any) -> 'Volume':
@@ -75,6 +84,7 @@ class Volume(NamedTuple):
             uuid=_uuid(fields),
             name=_text(fields, 'name'),
             project=_text(fields, 'projectName'),
+            created=_remark(fields, 'creationTime'),
             state=_text(fields, 'state') or 'Unknown',
             protection=_text(fields, 'protectionState'),
             etag=_etag(fields),
@@ -88,7 +98,10 @@ class Volume(NamedTuple):
             source_snapshot_uuid=_text_or_empty(fields,
                                                 'sourceSnapshotUUID'),
             source_snapshot_name=_text_or_empty(fields,
-                                                'sourceSnapshotName'))
+                                                'sourceSnapshotName'),
+            sector_size=_number(fields, 'sectorSize'),
+            labels=_labels(fields),
+            connected_hosts=_list(fields, 'connectedHosts') or None)
 
     @classmethod
     def parse_named(cls, data: Any) -> Optional['Volume']:
@@ -97,10 +110,16 @@ class Volume(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A snapshot on the cluster (LightOS API: Snapshot)."""
+    """A snapshot on the cluster (LightOS API: Snapshot).
+
+    :param retention: after how long the cluster deletes it by itself, a
+        duration in its own words; None for never
+    :param created: when, as the cluster writes it (RFC 3339)
+    """
 
     uuid: str
     name: Optional[str]
+    created: Optional[str]
     state: str
     etag: Optional[str]
     size: Optional[int]
@@ -108,6 +127,9 @@ class Snapshot(NamedTuple):
     compression: Optional[bool]
     source_volume_uuid: Optional[str]
     source_volume_name: Optional[str]
+    sector_size: Optional[int] = None
+    labels: Optional[Labels] = None
+    retention: Optional[str] = None
 
     @classmethod
     def parse(cls, data: Any) -> 'Snapshot':
@@ -116,18 +138,95 @@ class Snapshot(NamedTuple):
         return cls(
             uuid=_uuid(fields),
             name=_text(fields, 'name'),
+            created=_remark(fields, 'creationTime'),
             state=_text(fields, 'state') or 'Unknown',
             etag=_etag(fields),
             size=_size(fields),
             replicas=_number(fields, 'replicaCount'),
             compression=_switch(fields, 'compression'),
             source_volume_uuid=_text(fields, 'sourceVolumeUUID'),
-            source_volume_name=_text(fields, 'sourceVolumeName'))
+            source_volume_name=_text(fields, 'sourceVolumeName'),
+            sector_size=_number(fields, 'sectorSize'),
+            labels=_labels(fields),
+            retention=_duration(fields, 'retentionTime'))
 
     @classmethod
     def parse_named(cls, data: Any) -> Optional['Snapshot']:
         """Read the answer to a look-up by name: a list, or one snapshot."""
         return _live(_items(data, 'snapshots', cls.parse))
+
+
+class Limits(NamedTuple):
+    """What a QoS policy limits (LightOS API: QoSRateLimitPolicy).
+
+    :param kind: a key of ``LIMIT_KINDS``
+    :param read: IOPS, MB/s, or IOPS per GB; 0 is unlimited
+    :param write: likewise
+    """
+
+    kind: str
+    read: int
+    write: int
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> Optional['Limits']:
+        """:returns: None for limits of no kind that is known, or of two"""
+        found = []
+        for kind, names in LIMIT_KINDS.items():
+            if fields.get(names.message) is not None:
+                limits = _message(fields[names.message])
+                found.append(cls(kind, _number(limits, names.read) or 0,
+                                 _number(limits, names.write) or 0))
+        # A kind at zero limits nothing and may be shown beside another.
+        limiting = [each for each in found if each.read or each.write]
+        found = limiting or found[:1]
+        return found[0] if len(found) == 1 else None
+
+
+class LimitFields(NamedTuple):
+    """The fields of the LightOS API that hold one kind of limit."""
+
+    message: str
+    read: str
+    write: str
+
+
+LIMIT_KINDS: Mapping[str, LimitFields] = {
+    'iops': LimitFields('limitIOPS', 'readIOPSLimit', 'writeIOPSLimit'),
+    'bw_mbps': LimitFields('limitBw', 'readBWLimit', 'writeBWLimit'),
+    'iops_per_gb': LimitFields('limitIOPSPerGB', 'readIOPSPerGBLimit',
+                               'writeIOPSPerGBLimit')}
+
+
+class Policy(NamedTuple):
+    """A QoS policy (LightOS API: Policy).
+
+    :param projects: those that may use it; None is all of them
+    """
+
+    uuid: str
+    name: Optional[str]
+    state: str
+    projects: Optional[tuple[str, ...]]
+    limits: Optional[Limits]
+
+    @classmethod
+    def parse(cls, data: Any) -> 'Policy':
+        """:raises: LightOSBadReply when it is not a policy"""
+        fields = _message(data)
+        rates = _message(fields.get('QoSRateLimitPolicy') or {})
+        everybody = _text(rates, 'policyVisibility') == 'Global'
+        return cls(
+            uuid=_uuid(fields),
+            name=_text(fields, 'name'),
+            state=_text(fields, 'state') or 'Unknown',
+            projects=None if everybody else _list(rates,
+                                                  'projectsNamesScope'),
+            limits=Limits.parse(rates))
+
+    def visible_to(self, project: str) -> bool:
+        """Whether the volumes of a project can be under it."""
+        return self.projects is None or project in self.projects
 
 
 class ClusterInfo(NamedTuple):
@@ -157,25 +256,33 @@ class ClusterInfo(NamedTuple):
 class Capacity(NamedTuple):
     """The cluster's capacity in bytes, as a volume's user sees it.
 
-    LightOS API: ClusterStatisticsApi. ``provisioned`` is the sum of the
-    sizes of all volumes.
+    LightOS API: ClusterStatisticsApi, ClusterHealth.
+
+    :param provisioned: the sum of the sizes of all volumes
+    :param compression_ratio: what was written over what it takes
+    :param health: ``OK``, ``Warning`` or ``Error``
     """
 
     total: int
     free: int
     provisioned: Optional[int]
+    compression_ratio: Optional[float]
+    health: Optional[str]
 
     @classmethod
     def parse(cls, data: Any) -> 'Capacity':
         """:raises: LightOSBadReply when it has no capacity"""
-        statistics = _message(_message(data).get('statistics'))
+        fields = _message(data)
+        statistics = _message(fields.get('statistics'))
         total = _number(statistics, 'estimatedLogicalStorage')
         if total is None:
             raise exception.LightOSBadReply('no estimatedLogicalStorage')
         return cls(
             total=total,
             free=_number(statistics, 'estimatedFreeLogicalStorage') or 0,
-            provisioned=_number(statistics, 'logicalStorage'))
+            provisioned=_number(statistics, 'logicalStorage'),
+            compression_ratio=_ratio(statistics, 'compressionRatio'),
+            health=_text(_message(fields.get('health') or {}), 'state'))
 
 
 def of(uuid: str, parse: Callable[[Any], Item]) -> Callable[[Any], Item]:
@@ -209,6 +316,14 @@ def parse_snapshots(data: Any) -> tuple[Snapshot, ...]:
     :raises: LightOSBadReply when it is none
     """
     return tuple(_items(data, 'snapshots', Snapshot.parse))
+
+
+def parse_policies(data: Any) -> tuple[Policy, ...]:
+    """The QoS policies (LightOS API: ListPolicies).
+
+    :raises: LightOSBadReply when it is no list of policies
+    """
+    return tuple(_items(data, 'policies', Policy.parse))
 
 
 def parse_projects(data: Any) -> tuple[str, ...]:
@@ -284,6 +399,12 @@ def _text_or_empty(fields: Mapping[str, Any], field: str) -> Optional[str]:
     return value
 
 
+def _remark(fields: Mapping[str, Any], field: str) -> Optional[str]:
+    """What is only for people: nothing fails for its being no string."""
+    value = fields.get(field)
+    return value if isinstance(value, str) else None
+
+
 def _number(fields: Mapping[str, Any], field: str) -> Optional[int]:
     value = fields.get(field)
     if value is None:
@@ -292,6 +413,16 @@ def _number(fields: Mapping[str, Any], field: str) -> Optional[int]:
             _NUMBER.fullmatch(str(value)) is None):
         raise exception.LightOSBadReply('%s is no number' % field)
     return int(value)
+
+
+def _ratio(fields: Mapping[str, Any], field: str) -> Optional[float]:
+    value = fields.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or (
+            not math.isfinite(value)):
+        raise exception.LightOSBadReply('%s is no ratio' % field)
+    return float(value)
 
 
 def _size(fields: Mapping[str, Any]) -> Optional[int]:
@@ -315,6 +446,11 @@ def _switch(fields: Mapping[str, Any], field: str) -> Optional[bool]:
     return word in _TRUE
 
 
+def _duration(fields: Mapping[str, Any], field: str) -> Optional[str]:
+    text = _text(fields, field)
+    return text if text and _NO_TIME.fullmatch(text) is None else None
+
+
 def _strings(fields: Mapping[str, Any],
              field: str) -> Optional[tuple[str, ...]]:
     value = fields.get(field)
@@ -329,3 +465,14 @@ def _list(fields: Mapping[str, Any], field: str) -> tuple[str, ...]:
             not all(isinstance(value, str) for value in values)):
         raise exception.LightOSBadReply('%s is no list of strings' % field)
     return tuple(values)
+
+
+def _labels(fields: Mapping[str, Any]) -> Optional[Labels]:
+    value = fields.get('labels')
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise exception.LightOSBadReply('labels is no list')
+    return tuple((_text_or_empty(_message(label), 'key') or '',
+                  _text_or_empty(_message(label), 'value') or '')
+                 for label in value)

@@ -19,9 +19,11 @@ from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import labelling
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import retype
 from cinder.volume.drivers.lightos import snapshots
 
 Outcome = operation.Outcome
@@ -31,8 +33,8 @@ def revert(op: operation.Operation, sought: identity.VolumeIdentity,
            snapshot: identity.SnapshotIdentity) -> None:
     """Put a volume back to a snapshot of it.
 
-    The cluster may put back its name, size and access lists too: these are
-    read again and made what they were.
+    The cluster may put back its name, size, access lists, compression, QoS
+    policy and labels too: these are read again and made what they were.
 
     :raises: VolumeNotFound, SnapshotNotFound, LightOSRefused,
         LightOSNotSeen, LightOSError
@@ -44,6 +46,19 @@ def revert(op: operation.Operation, sought: identity.VolumeIdentity,
     if source is None:
         raise cinder_exception.SnapshotNotFound(
             snapshot_id=snapshot.cinder_id)
+    if source.snapshot.state not in (*replies.SETTLING, 'Available'):
+        raise op.failed(_('LightOS snapshot %(uuid)s of project %(project)s '
+                          'is %(state)s')
+                        % {'uuid': source.snapshot.uuid,
+                           'project': source.project,
+                           'state': source.snapshot.state})
+    of_volume = source.snapshot.source_volume_uuid
+    if of_volume and of_volume.lower() != before.volume.uuid.lower():
+        raise op.failed(
+            _('LightOS snapshot %(snapshot)s is one of LightOS volume '
+              '%(source)s and not of %(volume)s')
+            % {'snapshot': source.snapshot.uuid, 'source': of_volume,
+               'volume': before.volume.uuid})
     if None not in (before.volume.size, source.snapshot.size) and (
             before.volume.size != source.snapshot.size):
         raise op.failed(
@@ -94,9 +109,15 @@ def _put_back(op: operation.Operation, before: lookup.Found) -> None:
         if None not in (was.size, volume.size) and volume.size != was.size:
             return changes.Change('extend_volume', {
                 'size': changes.in_gib((was.size or 0) // units.Gi)})
-        return changes.access_change(volume, lookup.lists_of(was))
+        closing = changes.access_change(volume, lookup.lists_of(was))
+        return closing or retype.difference(
+            volume, was.compression,
+            was.qos_policy_uuid or was.qos_policy_name)
 
-    changes.converge(op, lambda: _again(op, before), plan)
+    now = changes.converge(op, lambda: _again(op, before), plan)
+    if now and set(now.volume.labels or ()) != set(was.labels or ()):
+        labelling.change(op, lambda op: lookup.again(op, before),
+                         lambda present: was.labels or ())
 
 
 def _again(op: operation.Operation, found: lookup.Found) -> lookup.Found:

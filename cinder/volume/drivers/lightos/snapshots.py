@@ -52,11 +52,13 @@ def create(op: operation.Operation, name: str,
         LightOSError
     """
     recorded = source.recorded
-    if recorded and recorded.uuid:
+    if recorded and recorded.uuid and not source.copied:
+        # A look at the volume before would tell what the snapshot tells.
         found = _take(op, name, recorded.project, recorded.uuid, most_posts,
                       retention)
-        if lookup.is_named_for(found.snapshot.source_volume_name,
-                               source.name_id):
+        # A snapshot has the labels of its volume.
+        if lookup.is_of(source, found.snapshot.source_volume_name,
+                        found.snapshot.labels):
             return found
         # The recorded UUID is another volume's.
         discard(op, found)
@@ -75,12 +77,38 @@ def find(op: operation.Operation,
     :raises: LightOSRefused, LightOSNotSeen
     """
     if sought.uuid:
-        snapshot = _read(op, sought.project, sought.uuid)
-        if snapshot is None or lookup.is_named_for(snapshot.name,
-                                                   sought.cinder_id):
+        snapshot = read(op, sought.project, sought.uuid)
+        if (snapshot is None or
+                lookup.is_named_for(snapshot.name, sought.cinder_id) or
+                _was_taken_in(op, sought, snapshot)):
             return snapshot and Found(sought.project, snapshot)
-    snapshot = _read_by_name(op, sought.project, sought.name)
+    snapshot = read_by_name(op, sought.project, sought.name)
     return snapshot and Found(sought.project, snapshot)
+
+
+def _was_taken_in(op: operation.Operation, sought: identity.SnapshotIdentity,
+                  snapshot: replies.Snapshot) -> bool:
+    """Whether a snapshot of a foreign name is the one of a record.
+
+    The cluster cannot rename a snapshot, so that one which an operator had
+    Cinder manage keeps its name. Cinder copies ``provider_id`` between
+    records of volumes but not of snapshots: a recorded snapshot is the
+    record's own if it is one of the record's volume and no other snapshot
+    of that volume in Cinder has given it its name.
+    """
+    if sought.kin is None:
+        return False
+    volume, siblings = sought.kin()
+    if any(each in (snapshot.name or '') for each in siblings):
+        return False
+    if volume.recorded and volume.recorded.uuid:
+        uuid = volume.recorded.uuid
+    else:
+        found = lookup.find(op, volume)
+        if found is None:
+            return False
+        uuid = found.volume.uuid
+    return (snapshot.source_volume_uuid or '').lower() == uuid.lower()
 
 
 def delete(op: operation.Operation,
@@ -100,7 +128,7 @@ def delete(op: operation.Operation,
         answer = _send_delete(op, found)
         if answer.outcome is Outcome.REFUSED:
             raise op.refused(answer)
-        left = _read(op, found.project, found.snapshot.uuid)
+        left = read(op, found.project, found.snapshot.uuid)
         if left is None or left.state in replies.DEAD:
             return
         op.pause(pauses, answer.text, answer.retry_after)
@@ -150,7 +178,7 @@ def _take(op: operation.Operation, name: str, project: str,
             uuid = _uuid_of(answer)
             if uuid:
                 return _settled(op, project, uuid)
-        snapshot = _read_by_name(op, project, name)
+        snapshot = read_by_name(op, project, name)
         if snapshot is not None:
             _check_source(op, project, snapshot, volume_uuid)
             return _settled(op, project, snapshot.uuid)
@@ -196,7 +224,7 @@ def _settled(op: operation.Operation, project: str, uuid: str) -> Found:
     """Wait until a snapshot is Available; remove one that failed."""
     pauses = op.pauses()
     while True:
-        snapshot = _read(op, project, uuid)
+        snapshot = read(op, project, uuid)
         if snapshot is None:
             seen = _('it is not there')
         elif snapshot.state == 'Available':
@@ -211,13 +239,21 @@ def _settled(op: operation.Operation, project: str, uuid: str) -> Found:
         op.pause(pauses, seen)
 
 
-def _read(op: operation.Operation, project: str,
-          uuid: str) -> Optional[replies.Snapshot]:
+def read(op: operation.Operation, project: str,
+         uuid: str) -> Optional[replies.Snapshot]:
+    """Read the snapshot of a UUID, whatever its state.
+
+    :raises: LightOSRefused, LightOSNotSeen
+    """
     return op.read('get_snapshot', replies.of(uuid, replies.Snapshot.parse),
                    project_name=project, snapshot_uuid=uuid)
 
 
-def _read_by_name(op: operation.Operation, project: str,
-                  name: str) -> Optional[replies.Snapshot]:
+def read_by_name(op: operation.Operation, project: str,
+                 name: str) -> Optional[replies.Snapshot]:
+    """Read the live snapshot of a name in one project.
+
+    :raises: LightOSRefused, LightOSNotSeen
+    """
     return op.read('get_snapshot_by_name', replies.Snapshot.parse_named,
                    project_name=project, snapshot_name=name)

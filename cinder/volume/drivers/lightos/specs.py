@@ -11,8 +11,10 @@
 #    under the License.
 """What a volume type asks of LightOS, as one value, validated once."""
 
-from typing import Mapping, NamedTuple, Optional
+import re
+from typing import Any, Mapping, NamedTuple, Optional
 
+from oslo_log import log as logging
 from oslo_utils import strutils
 
 from cinder import exception
@@ -20,43 +22,126 @@ from cinder.i18n import _
 from cinder.objects.volume import Volume
 from cinder.volume import configuration
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import replies
+from cinder.volume import volume_types
+
+LOG = logging.getLogger(__name__)
 
 COMPRESSION_SPEC = 'compression'
 REPLICAS_SPEC = 'lightos:num_replicas'
 QOS_POLICY_SPEC = 'lightos:qos_policy'
+SECTOR_SIZE_SPEC = 'lightos:sector_size'
 
 # LightOS API: replicaCount of CreateVolume.
 REPLICA_COUNTS = range(1, 4)
+# LightOS API: sectorSize of CreateVolume, in bytes.
+SECTOR_SIZES = (512, 4096)
+
+# Keys of Cinder's QoS specs -> kind of limit and whether it is of reads.
+QOS_KEYS: Mapping[str, tuple[str, str]] = {
+    'lightos:%s_%s' % (direction, kind): (kind, direction)
+    for kind in replies.LIMIT_KINDS for direction in ('read', 'write')}
+# LightOS API: IOPS are limited in steps of 256; fields are of 32 bits.
+IOPS_STEP = 256
+_MOST = 2 ** 32 - 1
+
+_OURS = 'lightos:'
+_NUMBER = re.compile(r'[0-9]{1,10}')
 
 
 class VolumeSpecs(NamedTuple):
-    """What a new LightOS volume shall be, beside its name and size."""
+    """What a new LightOS volume shall be, beside its name and size.
+
+    :param qos_policy: UUID or name of a QoS policy
+    :param qos_limits: what a QoS policy shall limit; never both
+    :param sector_size: in bytes, None for what the cluster chooses
+    """
 
     project: str
     replicas: int
     compression: bool
     qos_policy: Optional[str]
+    qos_limits: Optional[replies.Limits] = None
+    sector_size: Optional[int] = None
+
+
+class Asked(NamedTuple):
+    """What a volume type says; None is what it leaves open."""
+
+    project: Optional[str]
+    replicas: Optional[int]
+    compression: Optional[bool]
+    qos_policy: Optional[str]
+    qos_limits: Optional[replies.Limits]
+    sector_size: Optional[int]
+
+    def filled(self, conf: configuration.Configuration) -> VolumeSpecs:
+        """What the options say where the type leaves it open."""
+        return VolumeSpecs(
+            project=self.project or identity.LIGHTOS_DEFAULT_PROJECT_NAME,
+            replicas=conf.lightos_default_num_replicas
+            if self.replicas is None else self.replicas,
+            compression=conf.lightos_default_compression_enabled
+            if self.compression is None else self.compression,
+            qos_policy=self.qos_policy,
+            qos_limits=self.qos_limits,
+            sector_size=self.sector_size)
 
 
 def of_volume(volume: Volume,
               conf: configuration.Configuration) -> VolumeSpecs:
     """Read the type of a volume; what it leaves open, the options say.
 
-    :raises: InvalidVolumeType when the type asks for what LightOS has not
+    :raises: InvalidVolumeType, InvalidQoSSpecs when the type asks for what
+        LightOS has not
     """
-    specs = identity.extra_specs(volume)
-    return VolumeSpecs(
-        project=identity.type_project(volume),
-        replicas=_replicas(specs, conf.lightos_default_num_replicas),
-        compression=_compression(
-            specs, conf.lightos_default_compression_enabled),
-        qos_policy=specs.get(QOS_POLICY_SPEC) or None)
+    return asked_by(volume).filled(conf)
 
 
-def _replicas(specs: Mapping[str, str], default: int) -> int:
-    asked = specs.get(REPLICAS_SPEC)
+def asked_by(volume: Volume) -> Asked:
+    """Read the type of a volume.
+
+    :raises: as ``of_volume``
+    """
+    return read(identity.extra_specs(volume), _qos_specs(volume))
+
+
+def read(extra_specs: Mapping[str, str],
+         qos_specs: Mapping[str, str]) -> Asked:
+    """Read what a volume type consists of.
+
+    :param qos_specs: its QoS specs with their ``consumer`` among them
+    :raises: as ``of_volume``
+    """
+    asked = Asked(
+        project=identity.project_of(extra_specs)
+        if identity.PROJECT_SPEC in extra_specs else None,
+        replicas=_replicas(extra_specs.get(REPLICAS_SPEC)),
+        compression=_compression(extra_specs.get(COMPRESSION_SPEC)),
+        qos_policy=extra_specs.get(QOS_POLICY_SPEC) or None,
+        qos_limits=_limits(qos_specs),
+        sector_size=_sector_size(extra_specs.get(SECTOR_SIZE_SPEC)))
+    if asked.qos_policy and asked.qos_limits:
+        raise exception.InvalidVolumeType(
+            reason=_('it has the extra spec %(spec)s and QoS specs with '
+                     '%(prefix)s keys: LightOS puts a volume under one QoS '
+                     'policy') % {'spec': QOS_POLICY_SPEC, 'prefix': _OURS})
+    return asked
+
+
+def _qos_specs(volume: Volume) -> Mapping[str, str]:
+    volume_type = identity.volume_type(volume)
+    if volume_type is None or not volume_type.qos_specs_id:
+        return {}
+    # Not by the type's own attribute, which only an administrator can load.
+    found: Mapping[str, Any] = volume_types.get_volume_type_qos_specs(
+        volume_type.id)['qos_specs'] or {}
+    return {**found.get('specs', {}), 'consumer': found.get('consumer', '')}
+
+
+def _replicas(asked: Optional[str]) -> Optional[int]:
     if asked is None:
-        return default
+        return None
     try:
         replicas = int(asked)
     except ValueError:
@@ -66,16 +151,70 @@ def _replicas(specs: Mapping[str, str], default: int) -> int:
     return replicas
 
 
-def _compression(specs: Mapping[str, str], default: bool) -> bool:
-    asked = specs.get(COMPRESSION_SPEC)
+def _compression(asked: Optional[str]) -> Optional[bool]:
     if asked is None:
-        return default
+        return None
     try:
         return strutils.bool_from_string(
             asked.replace('<is>', '').strip(), strict=True)
     except ValueError:
         raise _invalid(COMPRESSION_SPEC, asked,
                        _("'<is> True' or '<is> False'"))
+
+
+def _sector_size(asked: Optional[str]) -> Optional[int]:
+    if asked is None:
+        return None
+    for size in SECTOR_SIZES:
+        if asked.strip() == str(size):
+            return size
+    raise _invalid(SECTOR_SIZE_SPEC, asked, _('512 or 4096'))
+
+
+def _limits(specs: Mapping[str, str]) -> Optional[replies.Limits]:
+    """The limits that QoS specs ask of the back end.
+
+    LightOS takes limits of one kind; what it cannot express is refused and
+    not rounded.
+    """
+    if specs.get('consumer') not in ('back-end', 'both'):
+        return None
+    kinds: dict[str, dict[str, int]] = {}
+    for key, value in sorted(specs.items()):
+        if key in QOS_KEYS:
+            kind, direction = QOS_KEYS[key]
+            kinds.setdefault(kind, {})[direction] = _limit(key, value)
+        elif key.startswith(_OURS):
+            raise exception.InvalidQoSSpecs(
+                reason=_('LightOS has no %(key)s, only %(keys)s')
+                % {'key': key, 'keys': ', '.join(QOS_KEYS)})
+        elif key != 'consumer' and specs['consumer'] == 'back-end':
+            LOG.warning('The QoS spec %s is for the back end, and LightOS '
+                        'does not know it: it limits nothing.', key)
+    limited = [kind for kind, limits in kinds.items() if any(limits.values())]
+    if len(limited) > 1:
+        raise exception.InvalidQoSSpecs(
+            reason=_('a LightOS volume is limited in one of IOPS, MB/s and '
+                     'IOPS per GB, and these QoS specs limit %d of them')
+            % len(limited))
+    for kind in limited or kinds:
+        return replies.Limits(kind, kinds[kind].get('read', 0),
+                              kinds[kind].get('write', 0))
+    return None
+
+
+def _limit(key: str, value: str) -> int:
+    step = IOPS_STEP if QOS_KEYS[key][0] == 'iops' else 1
+    limit = int(value) if _NUMBER.fullmatch(value) else -1
+    if not 0 <= limit <= _MOST or limit % step:
+        allowed = (_('a multiple of %d') % step if step > 1
+                   else _('a whole number'))
+        raise exception.InvalidQoSSpecs(
+            reason=_('%(key)s must be %(allowed)s from 0, which is '
+                     'unlimited, to %(most)d, not %(value)r')
+            % {'key': key, 'allowed': allowed, 'most': _MOST,
+               'value': value})
+    return limit
 
 
 def _invalid(spec: str, asked: str,

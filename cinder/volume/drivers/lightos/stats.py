@@ -23,10 +23,12 @@ from cinder.volume.drivers.lightos import cluster
 from cinder.volume.drivers.lightos import connection
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
+from cinder.volume.drivers.lightos import specs
 
 LOG = logging.getLogger(__name__)
 
 UNKNOWN_CAPACITY = 'infinite'
+UNKNOWN_HEALTH = 'unknown'
 
 
 class Statistics:
@@ -41,6 +43,7 @@ class Statistics:
         self._conf = conf
         self._driver_version = driver_version
         self._capacity: Optional[replies.Capacity] = None
+        self._health: Optional[str] = None
         self._trouble = ''
 
     def collect(self, op: operation.Operation,
@@ -54,9 +57,15 @@ class Statistics:
                     'total_capacity_gb': 0, 'free_capacity_gb': 0}
         self._note('')
         self._read_capacity(op)
-        return {**self._fixed(), 'backend_state': 'up', **self._figures()}
+        return {**self._fixed(), 'backend_state': 'up', **self._figures(),
+                'lightos_health': self._health or UNKNOWN_HEALTH,
+                # Where it is not known the cluster decides at create.
+                'lightos_max_replicas':
+                    known.max_replicas or specs.REPLICA_COUNTS[-1]}
 
     def _read_capacity(self, op: operation.Operation) -> None:
+        # Unlike figures, an old state of health is worth nothing.
+        self._health = None
         try:
             capacity = op.read('get_cluster', replies.Capacity.parse)
         except cinder_exception.CinderException as exc:
@@ -67,7 +76,8 @@ class Statistics:
             LOG.exception('Could not read the capacity of the LightOS '
                           'cluster.')
         else:
-            self._capacity = capacity or self._capacity
+            if capacity:
+                self._capacity, self._health = capacity, capacity.health
 
     def _fixed(self) -> dict[str, Any]:
         return {
@@ -99,6 +109,9 @@ class Statistics:
         if self._capacity.provisioned is not None:
             figures['provisioned_capacity_gb'] = _gib(
                 self._capacity.provisioned)
+        if self._capacity.compression_ratio is not None:
+            figures['lightos_compression_ratio'] = round(
+                self._capacity.compression_ratio, 2)
         return figures
 
     def _note(self, trouble: str) -> None:

@@ -14,7 +14,7 @@
 Nothing is reported as done here before a look at the cluster has shown it.
 """
 
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from oslo_log import log as logging
 from oslo_utils import units
@@ -25,6 +25,7 @@ from cinder.volume.drivers.lightos import access
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import labels
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
@@ -62,6 +63,7 @@ class Wanted(NamedTuple):
     """A volume that shall exist.
 
     :param size: in GiB
+    :param owner: what its labels shall say, None for no labels
     """
 
     name: str
@@ -69,6 +71,7 @@ class Wanted(NamedTuple):
     specs: specs.VolumeSpecs
     access: access.Access
     source: Optional[Source] = None
+    owner: Optional[labels.Ownership] = None
 
     def differences(self, volume: replies.Volume) -> str:
         """In what a volume is another than this one; empty if in nothing."""
@@ -80,6 +83,10 @@ class Wanted(NamedTuple):
         if volume.compression not in (None, self.specs.compression):
             found.append(_('it is compressed') if volume.compression
                          else _('it is not compressed'))
+        if self.specs.sector_size and volume.sector_size not in (
+                None, self.specs.sector_size):
+            found.append(_('its sectors have %d bytes')
+                         % (volume.sector_size or 0))
         if self.source is None:
             if volume.source_snapshot_uuid or volume.source_snapshot_name:
                 found.append(_('it was made from a snapshot'))
@@ -89,7 +96,14 @@ class Wanted(NamedTuple):
         return ', '.join(found)
 
 
-def create(op: operation.Operation, wanted: Wanted) -> lookup.Found:
+class Made(NamedTuple):
+    """A volume that is there, and whether it is the work of this call."""
+
+    found: lookup.Found
+    own: bool
+
+
+def create(op: operation.Operation, wanted: Wanted) -> Made:
     """Make a volume, or take over the very one an earlier try has made.
 
     :returns: the volume in service, closed to every host
@@ -101,34 +115,43 @@ def create(op: operation.Operation, wanted: Wanted) -> lookup.Found:
     while True:
         answer = _post(op, wanted)
         if answer.outcome is Outcome.DONE:
-            return _settled(op, wanted, project, answer.data.uuid, own=True)
+            return Made(_settled(op, wanted, project, answer.data.uuid,
+                                 own=True), True)
         if answer.outcome in (Outcome.REFUSED, Outcome.MISSING):
             raise op.refused(answer)
         if answer.outcome in (Outcome.EXISTS, Outcome.UNKNOWN):
             found = lookup.find_by_name(op, wanted.name, (project,))
             if found is not None:
-                return _adopted(op, wanted, found)
+                return Made(_adopted(op, wanted, found), False)
         op.pause(pauses, answer.text, answer.retry_after)
 
 
-def delete(op: operation.Operation,
-           sought: identity.VolumeIdentity) -> None:
+def delete(op: operation.Operation, sought: identity.VolumeIdentity,
+           made: Optional[Wanted],
+           look: Callable[[], Optional[lookup.Found]]) -> None:
     """Delete a volume; one that is gone, going or Failed is deleted.
 
+    One that may be another's is left as it is, with a warning, and the
+    record has none: what is left over can be deleted by hand, what was
+    somebody else's could not be brought back, and a record that cannot be
+    deleted helps nobody.
+
+    :param made: what create makes of the record; None when it makes nothing
+    :param look: finds the volume
     :raises: VolumeIsBusy, LightOSRefused, LightOSNotSeen
     """
     pauses = op.pauses()
     while True:
-        found = lookup.find(op, sought)
+        found = look()
         if found is None or found.volume.state in replies.DEAD:
             return
-        if sought.migrating and _only_named(found, sought):
-            # Whose it is cannot be told while Cinder swaps the records.
-            LOG.warning('Not deleting the LightOS volume %(uuid)s of '
-                        'project %(project)s: volume %(id)s is migrating '
-                        'and has another one recorded.',
-                        {'uuid': found.volume.uuid,
-                         'project': found.project, 'id': sought.cinder_id})
+        doubt = _doubt(found, sought, made)
+        if doubt:
+            LOG.warning('Not deleting the LightOS volume %(uuid)s of project '
+                        '%(project)s, which has the name of volume %(id)s: '
+                        '%(doubt)s.',
+                        {'uuid': found.volume.uuid, 'project': found.project,
+                         'id': sought.cinder_id, 'doubt': doubt})
             return
         answer = op.send('delete_volume', project_name=found.project,
                          volume_uuid=found.volume.uuid,
@@ -161,7 +184,9 @@ def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
         ip_acl=list(wanted.access.ips or ()),
         src_snapshot_uuid=source.uuid if source else None,
         src_snapshot_name=source.name if source and not source.uuid else None,
-        qos_policy=wanted.specs.qos_policy)
+        qos_policy=wanted.specs.qos_policy,
+        sector_size=wanted.specs.sector_size,
+        labels=wanted.owner.labels() if wanted.owner else None)
     if answer.outcome is not Outcome.DONE:
         return answer
     try:
@@ -174,6 +199,10 @@ def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
 def _adopted(op: operation.Operation, wanted: Wanted,
              found: lookup.Found) -> lookup.Found:
     differences = wanted.differences(found.volume)
+    if wanted.owner and wanted.owner.is_denied_by(found.volume.labels):
+        differences = ', '.join(filter(None, (
+            differences, _('its label names the Cinder volume %s')
+            % labels.volume_id(found.volume.labels))))
     if differences:
         raise exception.LightOSNotOurs(
             reason=_('could not %(action)s: the LightOS project %(project)s '
@@ -235,7 +264,35 @@ def _closed(op: operation.Operation, wanted: Wanted,
     return closed
 
 
-def _only_named(found: lookup.Found, sought: identity.VolumeIdentity) -> bool:
-    """Whether it was found by name though another's UUID is recorded."""
-    return bool(sought.recorded and sought.recorded.uuid and
-                sought.recorded.uuid.lower() != found.volume.uuid.lower())
+def _doubt(found: lookup.Found, sought: identity.VolumeIdentity,
+           made: Optional[Wanted]) -> str:
+    """Why a volume that was found may be another's; empty if it is not.
+
+    The recorded UUID proves whose it is. Where none is recorded the name
+    does, once Cinder has had the volume in service: older releases recorded
+    nothing else, and their volumes may have been extended since. A record
+    that never came so far is that of a create that failed, perhaps because
+    another volume has its name: then only what that create can have made is
+    the record's. So it is if the UUID of another volume is recorded, which
+    the driver would have replaced.
+    """
+    recorded = sought.recorded and sought.recorded.uuid
+    if recorded and recorded.lower() == found.volume.uuid.lower():
+        return ''
+    if sought.temporary:
+        # No other record has it, which is why it was found.
+        return ''
+    if recorded and sought.migrating:
+        # Whose it is cannot be told while Cinder swaps the records.
+        return _('it is migrating and has another one recorded')
+    if not recorded and sought.launched:
+        return ''
+    if (found.volume.source_snapshot_name or '').startswith(
+            identity.clone_prefix(sought.cinder_id)):
+        # The record of a clone of a cached image does not name its source.
+        return ''
+    if made is None:
+        return _('no volume can be made of its type')
+    if found.project not in (sought.projects[0], made.specs.project):
+        return _('it is made in project %s') % made.specs.project
+    return made.differences(found.volume)

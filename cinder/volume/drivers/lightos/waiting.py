@@ -65,10 +65,11 @@ def pause_after(waited: float) -> float:
 
     A pause is at most a tenth of the time waited so far, so that waiting
     makes nothing much longer, and at most a second; jitter keeps waiters
-    that began together from asking together.
+    that began together from asking together. It is small: each look that
+    comes sooner than it may is one more.
     """
     length = min(waited * PAUSE_SHARE, LONGEST_PAUSE)
-    return max(length * random.uniform(0.75, 1.0), SHORTEST_PAUSE)
+    return max(length * random.uniform(0.9, 1.0), SHORTEST_PAUSE)
 
 
 class Pauses:

@@ -14,6 +14,8 @@
 
 from typing import Any, Optional, Sequence
 
+from oslo_utils import timeutils
+
 from cinder import context
 from cinder import objects
 from cinder.objects import fields
@@ -25,6 +27,7 @@ from cinder.volume import configuration
 from cinder.volume import driver as volume_driver
 from cinder.volume.drivers import lightos
 from cinder.volume import manager
+from cinder.volume import qos_specs
 
 BACKEND = 'lightos'
 HOST = 'controller@lightos#lightos'
@@ -94,6 +97,20 @@ class LightOSTestCase(test.TestCase):
             driver.check_for_setup_error()
         return driver
 
+    def make_manager(self) -> manager.VolumeManager:
+        """Cinder's own volume manager, with the driver under it."""
+        self.override_config(
+            'volume_driver',
+            'cinder.volume.drivers.lightos.LightOSVolumeDriver', BACKEND)
+        made = manager.VolumeManager(service_name=BACKEND,
+                                     host=HOST.partition('#')[0])
+        made.driver = self.driver
+        made.stats = {'pools': {}, 'allocated_capacity_gb': 0}
+        self.driver.set_initialized()
+        self.mock_object(made, 'message_api')
+        self.patch('cinder.volume.volume_utils.notify_about_volume_usage')
+        return made
+
     def configure(self, **options: Any) -> None:
         """Change options of the backend, also under a running driver."""
         for name, value in options.items():
@@ -108,18 +125,37 @@ class LightOSTestCase(test.TestCase):
                          for key, value in extra_specs.items()})
         return objects.VolumeType.get_by_id(self.context, created.id)
 
+    def make_qos_type(self, limits: dict[str, str],
+                      consumer: str = 'back-end',
+                      **extra_specs: str) -> objects.VolumeType:
+        """A volume type with QoS specs.
+
+        :param limits: the QoS specs; ``read_iops`` stands for the key
+            ``lightos:read_iops``
+        """
+        volume_type = self.make_type(**extra_specs)
+        made = qos_specs.create(self.context, volume_type.name, {
+            'consumer': consumer, **{
+                key if ':' in key else 'lightos:' + key: value
+                for key, value in limits.items()}})
+        qos_specs.associate_qos_with_type(self.context, made.id,
+                                          volume_type.id)
+        return objects.VolumeType.get_by_id(self.context, volume_type.id)
+
     def make_volume(self, volume_type: Optional[objects.VolumeType] = None,
                     create: bool = False, **values: Any) -> objects.Volume:
         """A volume in Cinder's database, of 1 GiB unless ``size`` is given.
 
-        :param create: whether the driver creates it on the cluster, too
+        :param create: whether the driver creates it on the cluster, too, and
+            Cinder sees it in service
         """
         values.setdefault('volume_type_id', volume_type.id if volume_type
                           else self.vt['id'])
         volume = test_utils.create_volume(self.context,
                                           **{'host': HOST, **values})
         if create:
-            self.record(volume, self.driver.create_volume(volume))
+            self.record(volume, {**self.driver.create_volume(volume),
+                                 'launched_at': timeutils.utcnow()})
         return volume
 
     def make_snapshot(self, volume: objects.Volume, create: bool = False,

@@ -185,6 +185,7 @@ class Resource:
     acl: tuple[str, ...] = ('ALLOW_NONE',)
     ip_acl: tuple[str, ...] = ('ALLOW_ANY',)
     labels: tuple[tuple[str, str], ...] = ()
+    sector_size: int = 4096
     data: str = ''
     state: str = 'Available'
     due: float = math.inf
@@ -207,6 +208,7 @@ class Resource:
                 'IPAcl': {'values': list(self.ip_acl)},
                 'labels': [{'key': key, 'value': value}
                            for key, value in self.labels],
+                'sectorSize': self.sector_size,
                 'creationTime': self.created}
 
 
@@ -216,12 +218,14 @@ class Volume(Resource):
     qos_policy: str = ''
     source_uuid: str = ''
     source_name: str = ''
+    connected_hosts: tuple[str, ...] = ()
 
     def reply(self) -> dict[str, Any]:
         creating = self.state == 'Creating'
         return {**super().reply(), 'compression': str(self.compression),
                 'protectionState': 'Unknown' if creating else self.protection,
                 'qosPolicyUUID': self.qos_policy,
+                'connectedHosts': list(self.connected_hosts),
                 'sourceSnapshotUUID': self.source_uuid,
                 'sourceSnapshotName': self.source_name}
 
@@ -299,14 +303,36 @@ def _labels(value: Any) -> tuple[tuple[str, str], ...]:
                   _name(label['value'])) for label in value)
 
 
+def _rate_limits(value: Any) -> dict[str, Any]:
+    """One kind of limit, IOPS in steps of 256."""
+    kinds = _is(dict)(value).keys() - {'policyVisibility',
+                                       'projectsNamesScope'}
+    (kind,) = kinds & {'limitIOPS', 'limitBw', 'limitIOPSPerGB'}
+    word = kind.replace('limit', '').upper().replace('PERGB', 'PerGB')
+    fields = {way + word + 'Limit' for way in ('read', 'write')}
+    limits = {field: _number(limit) for field, limit in value[kind].items()}
+    if len(kinds) > 1 or not limits.keys() <= fields or any(
+            not 0 <= limit < 2 ** 32 or word == 'IOPS' and limit % 256
+            for limit in limits.values()) or bool(
+                value.get('projectsNamesScope')) != (
+                    {'Scoped': True, 'Global': False}[
+                        value['policyVisibility']]):
+        raise ValueError
+    return {**value, kind: limits}
+
+
 _SWITCH = {'true': True, 'enable': True, 'enabled': True,
            'false': False, 'disable': False, 'disabled': False}
+SECTOR_SIZES = {'sectorSize_Default': 4096, 'sectorSize_512B': 512,
+                'sectorSize_4K': 4096}
 # Each function raises ValueError, KeyError, TypeError or AttributeError.
 FIELDS: dict[str, Callable[[Any], Any]] = {
     'name': _name, 'Name': _name, 'newName': _name, 'size': _size,
     'acl': _acl, 'IPAcl': _ip_acl, 'labels': _labels,
+    'sectorSize': SECTOR_SIZES.__getitem__,
     'compression': lambda value: _SWITCH[value.lower()],
     'replicaCount': _number, 'minReplicas': _number, 'limit': _number,
+    'qoSRateLimitPolicy': _rate_limits,
     'placementRestrictions': _list, 'Force': _is(bool),
     'showAll': {'true': True, 'false': False}.__getitem__,
     'retentionTime': _matches(r'\d+(\.\d+)?s')}
@@ -324,6 +350,8 @@ OPERATIONS = {
     'ListNodes': ('GET', '/nodes', 'name UUID failureDomain'),
     'ListProjects': ('GET', '/projects', ''),
     'ListPolicies': ('GET', '/policies', 'UUID name projectName'),
+    'CreatePolicy': ('POST', '/policies',
+                     'name description qoSRateLimitPolicy'),
     'CreateVolume': ('POST', _VOLUMES,
                      'projectName name replicaCount minReplicas sectorSize '
                      'sourceSnapshotUUID sourceSnapshotName '
@@ -392,6 +420,7 @@ class FakeLightOS(fixtures.Fixture):
         self.policies: list[dict[str, Any]] = []
         self.total, self.free = 300 * units.Gi, 200 * units.Gi
         self.max_replicas = 3
+        self.health, self.compression_ratio = 'OK', 1.0
         self.ip_acl = self.shows_updating = self.concurrent_snapshots = True
         self.omit_zeros = self.refuse_same_size = False
         self.etag_mismatch = 412
@@ -466,15 +495,17 @@ class FakeLightOS(fixtures.Fixture):
         """Put a snapshot of the volume there."""
         copied = {field: getattr(volume, field) for field in (
             'project', 'size', 'replicas', 'compression', 'acl', 'ip_acl',
-            'labels', 'data')}
+            'labels', 'sector_size', 'data')}
         return self._add(Snapshot, name, {
             **copied, 'volume_uuid': volume.uuid, 'volume_name': volume.name,
             **attributes})
 
-    def add_policy(self, name: str, **limits: Any) -> str:
+    def add_policy(self, name: str, state: str = 'Active',
+                   description: str = '', **limits: Any) -> str:
         """Put a QoS policy there that all projects see; returns its UUID."""
         self.policies.append({
-            'UUID': self._uuid(), 'name': name, 'state': 'Active',
+            'UUID': self._uuid(), 'name': name, 'state': state,
+            'description': description,
             'QoSRateLimitPolicy': {'policyVisibility': 'Global', **limits}})
         return str(self.policies[-1]['UUID'])
 
@@ -750,7 +781,7 @@ class FakeLightOS(fixtures.Fixture):
     def _create_volume(self, args: dict[str, Any]) -> dict[str, Any]:
         attributes = {field: args[key] for key, field in (
             ('projectName', 'project'), ('replicaCount', 'replicas'),
-            *_ATTRIBUTES) if key in args}
+            ('sectorSize', 'sector_size'), *_ATTRIBUTES) if key in args}
         name = self._new_name(Volume, args, 'name')
         if 'sourceSnapshotUUID' in args or 'sourceSnapshotName' in args:
             source = self._find(Snapshot, args, 'sourceSnapshotUUID',
@@ -761,7 +792,9 @@ class FakeLightOS(fixtures.Fixture):
                 attributes.setdefault(field, getattr(source, field))
             if attributes['size'] < source.size:
                 raise APIError(400, 'size is below the snapshot\'s')
-            for field in ('replicas', 'compression'):
+            attributes.setdefault('sector_size',
+                                  SECTOR_SIZES['sectorSize_Default'])
+            for field in ('replicas', 'compression', 'sector_size'):
                 if attributes[field] != getattr(source, field):
                     raise APIError(400, field + ' is not the snapshot\'s')
             attributes.update(data=source.data, source_uuid=source.uuid,
@@ -847,7 +880,8 @@ class FakeLightOS(fixtures.Fixture):
     def _get_cluster(self, args: dict[str, Any]) -> dict[str, Any]:
         reply = self._get_cluster_info(args)
         del reply['nvmeEndpoints']
-        return {**reply, 'health': {'state': 'OK'}, 'statistics': {
+        return {**reply, 'health': {'state': self.health}, 'statistics': {
+            'compressionRatio': self.compression_ratio,
             'estimatedLogicalStorage': str(self.total),
             'estimatedFreeLogicalStorage': str(self.free),
             'logicalStorage': str(sum(
@@ -875,6 +909,14 @@ class FakeLightOS(fixtures.Fixture):
             policy for policy in self.policies
             if args.get('UUID', policy['UUID']) == policy['UUID'] and
             args.get('name', policy['name']) == policy['name']]}
+
+    def _create_policy(self, args: dict[str, Any]) -> dict[str, Any]:
+        if any(policy['name'] == args['name'] for policy in self.policies):
+            raise APIError(409, '%s already exists' % args['name'], 6)
+        self.add_policy(args['name'], self._ends or 'Active',
+                        args.get('description', ''),
+                        **args['qoSRateLimitPolicy'])
+        return dict(self.policies[-1])
 
 
 class _Body(io.BytesIO):

@@ -169,6 +169,23 @@ class ListsTestCase(test.TestCase):
                          access.expel(now, 'nqn.a', ()))
 
     @ddt.data(
+        (lists(NONE, NONE), lists(('nqn.a',), A.ips), lists(NONE, NONE)),
+        (lists(('nqn.b',), B.ips), lists(('nqn.a', 'nqn.b'), A.ips + B.ips),
+         lists(('nqn.b',), B.ips)),
+        (lists(('nqn.a',), NONE), lists(('nqn.a',), A.ips),
+         lists(('nqn.a',), NONE)),
+        (lists(('nqn.a',), A.ips[:1]), lists(('nqn.a',), A.ips),
+         lists(('nqn.a',), A.ips[:1])),
+        (lists(('nqn.b',), B.ips), lists(('nqn.a', 'nqn.b'), ANY),
+         lists(('nqn.b',), ANY)),
+        (lists(NONE, None), lists(('nqn.a',), None), lists(NONE, None)),
+        (lists(NONE, NONE), lists(('nqn.b',), B.ips),
+         lists(('nqn.b',), B.ips)))
+    @ddt.unpack
+    def test_a1_take_back(self, before, now, wanted):
+        self.assertEqual(wanted, access.take_back(now, A, before))
+
+    @ddt.data(
         (lists(('nqn.x',), ('10.0.0.1',)), (A, B),
          lists(('nqn.a', 'nqn.b'), A.ips + B.ips)),
         (lists(('nqn.x',), ('10.0.0.1',)), (), lists(NONE, NONE)),

@@ -220,6 +220,25 @@ class AttachTestCase(AccessTestCase):
         self.assertRaises(exception.LightOSRefused, self.attach)
         self.assertIn(self.first['nqn'], self.there.acl)
 
+    def test_a1_failed_attach_takes_back_the_addresses_it_added(self):
+        self.let_in(self.first)
+        self.make_attachment(self.volume, self.host_connector(
+            3, ips=['192.0.2.9']))
+        moved = self.host_connector(1, ips=['192.0.2.1', '192.0.2.8',
+                                            '192.0.2.9'])
+        self.server.fault('GetVolume', skip=1, status=403)
+        self.assertRaises(exception.LightOSRefused, self.attach, moved)
+        self.assertEqual(((self.first['nqn'],), {'192.0.2.1', '192.0.2.9'}),
+                         (self.there.acl, set(self.there.ip_acl)))
+
+    def test_a1_attach_that_does_not_show_yet_is_taken_back(self):
+        self.let_in(self.second)
+        self.server.shows_updating = False
+        self.server.work_time['UpdateVolume'] = LONGEST
+        self.assertRaises(exception.LightOSNotSeen, self.attach)
+        self.clock.advance(2 * LONGEST)
+        self.assert_in(self.second)
+
     def test_a1_refused_attach_takes_nothing_from_others(self):
         self.let_in(self.second)
         self.server.fault('UpdateVolume', status=403)

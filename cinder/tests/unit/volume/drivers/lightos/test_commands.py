@@ -47,12 +47,16 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         {'project_name': 'p', 'name': 'v', 'size': '1 gib', 'n_replicas': 2,
          'compression': 'True', 'acl': ['nqn'], 'ip_acl': ['192.0.2.1'],
          'src_snapshot_uuid': UUID, 'src_snapshot_name': 's',
-         'qos_policy': 'gold'},
+         'qos_policy': 'gold', 'sector_size': 512,
+         'labels': (('k', 'x'), ('l', 'y'))},
         'POST', '/projects/p/volumes',
         {'name': 'v', 'size': '1 gib', 'replicaCount': 2,
          'compression': 'True', 'acl': {'values': ['nqn']},
          'IPAcl': {'values': ['192.0.2.1']}, 'sourceSnapshotUUID': UUID,
-         'sourceSnapshotName': 's', 'qosPolicyName': 'gold'}),
+         'sourceSnapshotName': 's', 'qosPolicyName': 'gold',
+         'sectorSize': 'sectorSize_512B',
+         'labels': [{'key': 'k', 'value': 'x'},
+                    {'key': 'l', 'value': 'y'}]}),
     'update_volume': (
         {'project_name': 'p', 'volume_uuid': UUID, 'acl': ['nqn'],
          'ip_acl': ['192.0.2.1']},
@@ -64,6 +68,21 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
     'set_volume_qos_policy': (
         {'project_name': 'p', 'volume_uuid': UUID, 'qos_policy': UUID},
         'PUT', '/projects/p/volumes/' + UUID, {'qosPolicyUUID': UUID}),
+    'set_volume_labels': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'labels': (('k', 'x'),)},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'labels': [{'key': 'k', 'value': 'x'}]}),
+    'retype_volume': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'compression': 'True',
+         'qos_policy': 'gold'},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'compression': 'True', 'qosPolicyName': 'gold'}),
+    'take_in_volume': (
+        {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w',
+         'size': '2 gib', 'acl': ['nqn'], 'ip_acl': ['192.0.2.1']},
+        'PUT', '/projects/p/volumes/' + UUID,
+        {'newName': 'w', 'size': '2 gib', 'acl': {'values': ['nqn']},
+         'IPAcl': {'values': ['192.0.2.1']}}),
     'rename_volume': (
         {'project_name': 'p', 'volume_uuid': UUID, 'new_name': 'w'},
         'PUT', '/projects/p/volumes/' + UUID, {'newName': 'w'}),
@@ -90,6 +109,15 @@ ON_THE_WIRE: dict[str, tuple[dict[str, Any], str, str, Any]] = {
     'delete_snapshot': (
         {'project_name': 'p', 'snapshot_uuid': UUID},
         'DELETE', '/projects/p/snapshots/' + UUID, None),
+    'list_policies': (
+        {'policy_uuid': None, 'policy_name': 'a b'},
+        'GET', '/policies?name=a+b', None),
+    'create_policy': (
+        {'name': 'q', 'description': 'd',
+         'rate_limits': {'limitBw': {'readBWLimit': 1}}},
+        'POST', '/policies',
+        {'name': 'q', 'description': 'd',
+         'qoSRateLimitPolicy': {'limitBw': {'readBWLimit': 1}}}),
 }
 # What a name may not hold, and what ends a part of a URL if left as it is.
 ODD = string.punctuation + ' \t\r\n\x00\x7f\u00e9\u2028'

@@ -50,7 +50,7 @@ TOKEN = SECRET + '.first.token'
 NEW_TOKEN = SECRET + '.second.token'
 NEW_VOLUME = {'project_name': 'default', 'name': 'v', 'size': '1 gib',
               'n_replicas': 1, 'compression': 'False', 'acl': ['ALLOW_NONE'],
-              'ip_acl': ['ALLOW_NONE']}
+              'ip_acl': ['ALLOW_NONE'], 'labels': (('k', 'x'),)}
 NOT_SENT: tuple[dict[str, Any], ...] = (
     {'refused': True}, {'unreachable': True}, {'ssl': True})
 PERHAPS_SENT: tuple[dict[str, Any], ...] = (
@@ -564,7 +564,7 @@ class ReplyTestCase(ConnectionTestCase):
         self.assertEqual([another], self.server.snapshots())
 
     def test_e5_words_of_the_cluster_stay_in_one_line(self):
-        self.server.fault('CreateVolume', status=400, body={
+        self.server.fault('CreateVolume', status=400, times=None, body={
             'code': 3, 'message': 'no\nINFO all is well\x1b[2J\x00 \u2028x'})
         exc = self.assertRaises(exception.LightOSRefused,
                                 self.driver.create_volume,

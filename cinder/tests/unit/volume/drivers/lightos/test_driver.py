@@ -14,7 +14,7 @@
 
 import inspect
 import logging
-from typing import Any, Optional
+from typing import Any
 
 import ddt
 import fixtures
@@ -282,7 +282,7 @@ class VendorPropertiesTestCase(base.LightOSTestCase):
     def test_d1_vendor_properties(self):
         self.assertEqual(
             {'lightos:num_replicas', 'lightos:project_name',
-             'lightos:qos_policy'},
+             'lightos:qos_policy', 'lightos:sector_size'},
             {name for name in self.found if name.startswith('lightos')})
 
     def test_d1_replicas_have_a_range_and_a_default(self):
@@ -291,6 +291,11 @@ class VendorPropertiesTestCase(base.LightOSTestCase):
             ('integer', 1, 3, 3),
             (found['type'], found['minimum'], found['maximum'],
              found['default']))
+
+    def test_sector_size_is_one_of_two(self):
+        found = self.found['lightos:sector_size']
+        self.assertEqual(('integer', [512, 4096]),
+                         (found['type'], found['enum']))
 
     def test_d1_default_replicas_are_the_options(self):
         driver = self.make_driver(lightos_default_num_replicas=2)
@@ -358,137 +363,6 @@ class ProviderInfoTestCase(base.LightOSTestCase):
         self.assertEqual([], self.update(snapshots=[snapshot]))
 
 
-@ddt.ddt
-class QosPolicyTestCase(base.LightOSTestCase):
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.gold, self.silver = (
-            self.server.add_policy(name, limitIOPS={})
-            for name in ('gold', 'silver'))
-
-    def made(self, policy: str) -> fake_lightos.Volume:
-        volume = self.make_volume(
-            self.make_type(lightos__qos_policy=policy), create=True)
-        return self.server.volume(volume.name)
-
-    def test_d1_policy_by_name(self):
-        self.assertEqual(self.gold, self.made('gold').qos_policy)
-
-    def test_d1_policy_by_uuid(self):
-        self.assertEqual(self.silver, self.made(self.silver).qos_policy)
-
-    def test_d1_policy_that_is_not_there_is_an_error(self):
-        error = self.assertRaises(exception.LightOSRefused, self.made,
-                                  'lead')
-        self.assert_tells(error, 'HTTP 400', 'lead')
-
-
-@ddt.ddt
-class RetypeTestCase(base.LightOSTestCase):
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.gold, self.silver = (
-            self.server.add_policy(name, limitIOPS={})
-            for name in ('gold', 'silver'))
-        self.volume = self.make_volume(
-            self.make_type(lightos__qos_policy='gold'), create=True)
-        self.there = self.server.volume(self.volume.name)
-        self.server.requests.clear()
-
-    def retype(self, host: Optional[dict[str, Any]] = None,
-               **diff: Any) -> bool:
-        # Cinder gives what differs not as well.
-        whole: dict[str, Any] = {'encryption': {}, 'qos_specs': {},
-                                 'extra_specs': {'same': ('1', '1')}}
-        for part, values in diff.items():
-            whole[part] = {**whole[part], **values}
-        return bool(self.driver.retype(
-            self.context, self.volume, {'id': UUID}, whole,
-            host or {'host': self.volume.host}))
-
-    def retype_to(self, policy: Optional[str], **more: Any) -> bool:
-        return self.retype(extra_specs={
-            'lightos:qos_policy': ('gold', policy), **more})
-
-    @ddt.data('name', 'uuid')
-    def test_policy_is_changed_in_place(self, kind):
-        self.assertIs(True, self.retype_to(
-            'silver' if kind == 'name' else self.silver))
-        self.assertEqual(self.silver, self.there.qos_policy)
-        self.assertEqual(['GetVolume', 'UpdateVolume', 'GetVolume'],
-                         self.server.operations())
-
-    def test_e3_policy_is_seen_on_return(self):
-        self.server.work_time['UpdateVolume'] = 20
-        self.retype_to('silver')
-        self.assertEqual(self.silver, self.there.qos_policy)
-
-    def test_e4_lost_reply_is_looked_up(self):
-        self.server.fault('UpdateVolume', lose_reply=True)
-        self.assertIs(True, self.retype_to('silver'))
-        self.assertEqual(['GetVolume', 'UpdateVolume', 'GetVolume'],
-                         self.server.operations())
-
-    def test_policy_that_is_there_changes_nothing(self):
-        self.there.qos_policy = self.silver
-        self.assertIs(True, self.retype_to('silver'))
-        self.assertEqual(['GetVolume'], self.server.operations())
-
-    def test_update_carries_only_the_policy(self):
-        etag = self.there.etag
-        self.retype_to('silver')
-        request = self.server.requests[1]
-        self.assertEqual(({'qosPolicyName': 'silver'}, etag),
-                         (request.body, request.headers['If-Match']))
-
-    def test_policy_that_is_not_there_is_an_error(self):
-        error = self.assertRaises(exception.LightOSRefused, self.retype_to,
-                                  'lead')
-        self.assert_tells(error, self.volume.id, 'lead', self.there.uuid,
-                          'project default', 'HTTP 400', 'not found')
-        self.assertEqual(self.gold, self.there.qos_policy)
-
-    def test_volume_that_is_gone_is_not_found(self):
-        self.driver.delete_volume(self.volume)
-        self.assertRaises(cinder_exception.VolumeNotFound, self.retype_to,
-                          'silver')
-
-    def test_nothing_that_differs_is_done_at_once(self):
-        self.assertIs(True, self.retype())
-        self.assertEqual([], self.server.requests)
-
-    def test_types_without_any_difference_told(self):
-        self.assertIs(True, self.driver.retype(
-            self.context, self.volume, {'id': UUID}, None, None))
-
-    @ddt.data({'compression': ('<is> True', None)},
-              {'lightos:num_replicas': (None, '2')},
-              {'lightos:project_name': ('default', 'blue')},
-              {'volume_backend_name': ('a', 'b')})
-    def test_other_differences_take_a_migration(self, differences):
-        self.assertIs(False, self.retype_to('silver', **differences))
-        self.assertIs(False, self.retype(extra_specs=differences))
-        self.assertEqual([], self.server.requests)
-
-    @ddt.data('encryption', 'qos_specs')
-    def test_encryption_and_qos_specs_take_a_migration(self, part):
-        self.assertIs(False, self.retype(
-            extra_specs={'lightos:qos_policy': ('gold', 'silver')},
-            **{part: {'x': (None, 'y')}}))
-        self.assertEqual([], self.server.requests)
-
-    @ddt.data(None, '')
-    def test_policy_that_goes_takes_a_migration(self, policy):
-        self.assertIs(False, self.retype_to(policy))
-        self.assertEqual([], self.server.requests)
-
-    def test_other_host_takes_a_migration(self):
-        self.assertIs(False, self.retype({'host': 'other@lightos#lightos'}))
-        self.assertEqual([], self.server.requests)
-
-
 class SeamTestCase(base.LightOSTestCase):
     """Another connection may stand in the place of ours."""
 
@@ -504,6 +378,6 @@ class SeamTestCase(base.LightOSTestCase):
         self.assertEqual(
             {'cmd', 'timeout', 'project_name', 'name', 'size', 'n_replicas',
              'compression', 'acl', 'ip_acl', 'src_snapshot_name',
-             'src_snapshot_uuid', 'qos_policy'},
+             'src_snapshot_uuid', 'qos_policy', 'sector_size', 'labels'},
             set(calls.call_args_list[0].kwargs))
         self.assertEqual([], self.server.requests)

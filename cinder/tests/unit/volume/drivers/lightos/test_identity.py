@@ -15,6 +15,8 @@
 from typing import Any, Optional
 
 import ddt
+import fixtures
+from oslo_utils import timeutils
 
 from cinder import exception as cinder_exception
 from cinder import objects
@@ -54,7 +56,7 @@ class VolumeTestCase(base.LightOSTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.server.projects.update({'blue': '', 'green': ''})
-        self.volume = self.make_volume()
+        self.volume = self.make_volume(launched_at=timeutils.utcnow())
         self.other = self.server.add_volume('volume-' + UUID)
 
     def in_project(self, project: str, **attributes: Any,
@@ -150,9 +152,10 @@ class VolumeTestCase(base.LightOSTestCase):
 
     def test_o2_own_name_is_looked_for_in_the_recorded_project(self):
         self.other.project = 'green'
-        self.in_project('green')
+        ours = self.in_project('green')
         self.volume.provider_id = 'green ' + self.other.uuid
-        self.assertEqual([self.other], self.delete())
+        self.driver.extend_volume(self.volume, 2)
+        self.assertEqual((1 << 30, 2 << 30), (self.other.size, ours.size))
 
     def test_o2_volume_of_another_record_is_not_extended(self):
         ours = self.in_project('default')
@@ -246,6 +249,10 @@ class VolumeTestCase(base.LightOSTestCase):
         self.assertEqual([self.other], self.delete())
         self.assertNotIn(ours, self.server.volumes())
 
+    def test_o3_extended_volume_of_an_older_release_is_deleted(self):
+        self.in_project('default', size=5 << 30, replicas=1)
+        self.assertEqual([self.other], self.delete())
+
     @ddt.data('a/b ' + UUID, 'default ../../cluster', 'default nonsense')
     def test_o6_bad_provider_id_is_in_no_request(self, provider_id):
         self.in_project('default')
@@ -264,7 +271,8 @@ class VolumeTestCase(base.LightOSTestCase):
         self.in_project('default')
         self.volume = objects.Volume(
             self.context, id=self.volume.id, _name_id=None, provider_id=None,
-            migration_status=None, volume_type_id=UUID)
+            migration_status=None, status='deleting', volume_type_id=UUID,
+            launched_at=timeutils.utcnow(), size=1)
         self.assertEqual([self.other], self.delete())
 
     def test_o6_names_are_quoted(self):
@@ -273,6 +281,127 @@ class VolumeTestCase(base.LightOSTestCase):
         (request,) = self.server.requests
         self.assertEqual({'name': 'a&b=%s/..' % self.volume.id},
                          request.query)
+
+
+@ddt.ddt
+class NameAloneTestCase(base.LightOSTestCase):
+    """What is deleted for a record of which only the name was found."""
+
+    OTHERWISE = ({'size': 2 << 30}, {'replicas': 2}, {'compression': True},
+                 {'source_name': 'snapshot-' + UUID},
+                 {'source_uuid': UUID, 'source_name': 'for_clone_%s_x' % UUID})
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server.projects['blue'] = ''
+        self.log = self.useFixture(fixtures.FakeLogger())
+
+    def named(self, volume: objects.Volume,
+              **attributes: Any) -> fake_lightos.Volume:
+        return self.server.add_volume(volume.name, **attributes)
+
+    def assert_survives(self, volume: objects.Volume,
+                        foreign: fake_lightos.Volume) -> None:
+        self.driver.delete_volume(volume)
+        self.assertIn(foreign, self.server.volumes())
+        self.assertNotIn('DeleteVolume', self.server.operations())
+        for word in (volume.id, foreign.uuid, foreign.project):
+            self.assertIn(word, self.log.output)
+
+    def assert_deleted(self, volume: objects.Volume) -> None:
+        self.driver.delete_volume(volume)
+        self.assertEqual([], self.server.volumes())
+
+    @ddt.data(*OTHERWISE)
+    def test_o5_volume_that_kept_a_create_from_its_name_survives(self, how):
+        volume = self.make_volume()
+        foreign = self.named(volume, **how)
+        self.assertRaises(exception.LightOSNotOurs,
+                          self.driver.create_volume, volume)
+        self.assert_survives(volume, foreign)
+
+    @ddt.data(*OTHERWISE)
+    def test_o5_so_it_does_after_a_restart_stamped_the_project(self, how):
+        volume = self.make_volume()
+        foreign = self.named(volume, **how)
+        (update,), _none = self.driver.update_provider_info([volume], [])
+        self.record(volume, {'provider_id': update['provider_id']})
+        self.driver.delete_volume(volume)
+        self.assertIn(foreign, self.server.volumes())
+
+    @ddt.data(*OTHERWISE)
+    def test_o5_so_it_does_with_the_uuid_of_another_record(self, how):
+        other = self.server.add_volume('volume-' + UUID)
+        volume = self.make_volume(provider_id='default ' + other.uuid,
+                                  launched_at=timeutils.utcnow())
+        self.assert_survives(volume, self.named(volume, **how))
+
+    def test_o5_so_it_does_where_the_type_is_broken(self):
+        volume = self.make_volume(self.make_type(lightos__num_replicas='9'))
+        self.assert_survives(volume, self.named(volume))
+
+    def test_o5_so_it_does_where_the_type_is_gone(self):
+        volume = self.make_volume()
+        foreign = self.named(volume)
+        self.assert_survives(objects.Volume(
+            self.context, id=volume.id, _name_id=None, provider_id=None,
+            migration_status=None, status='deleting', volume_type_id=UUID,
+            launched_at=None, size=1), foreign)
+
+    def test_o5_so_it_does_in_a_project_that_create_does_not_use(self):
+        volume = self.make_volume(self.make_type(
+            lightos__project_name='blue'))
+        self.assert_survives(volume, self.named(volume))
+
+    def test_e4_volume_of_a_create_that_was_not_answered_is_deleted(self):
+        volume = self.make_volume(size=2)
+        self.server.fault('CreateVolume', lose_reply=True)
+        lost = self.server.fault('*', refused=True, times=None, skip=1)
+        self.assertRaises(exception.LightOSError, self.driver.create_volume,
+                          volume)
+        lost.times = 0
+        self.clock.advance(100)
+        self.assertEqual(1, len(self.server.volumes()))
+        self.assert_deleted(volume)
+
+    def test_o2_own_volume_is_deleted_though_the_others_is_gone(self):
+        volume = self.make_volume(provider_id='default ' + UUID)
+        self.named(volume)
+        self.assert_deleted(volume)
+
+    def test_o2_volume_that_is_gone_with_the_others_is_deleted(self):
+        volume = self.make_volume(provider_id='default ' + UUID)
+        self.assert_deleted(volume)
+
+    def test_e4_field_that_the_reply_lacks_is_no_difference(self):
+        volume = self.make_volume()
+        reply = self.named(volume).reply()
+        for field in ('size', 'replicaCount', 'compression'):
+            del reply[field]
+        self.server.fault('ListVolumes', body={'volumes': [reply]})
+        self.assert_deleted(volume)
+
+    def test_e4_volume_made_from_the_snapshot_is_deleted(self):
+        volume = self.make_volume(snapshot_id=UUID)
+        self.named(volume, source_name='snapshot-' + UUID)
+        self.assert_deleted(volume)
+
+    def test_o5_volume_made_from_another_snapshot_survives(self):
+        volume = self.make_volume(snapshot_id=UUID)
+        self.assert_survives(volume, self.named(
+            volume, source_name='snapshot-of-somebody'))
+
+    def test_o5_volume_made_from_another_clone_survives(self):
+        volume = self.make_volume(source_volid=UUID)
+        self.assert_survives(volume, self.named(
+            volume, source_name='for_clone_%s_x' % UUID))
+
+    @ddt.data({'source_volid': UUID}, {})
+    def test_v3_clone_is_deleted_whatever_its_size(self, source):
+        volume = self.make_volume(**source)
+        self.named(volume, size=7 << 30,
+                   source_name='for_clone_%s_x' % volume.id)
+        self.assert_deleted(volume)
 
 
 class SnapshotTestCase(base.LightOSTestCase):

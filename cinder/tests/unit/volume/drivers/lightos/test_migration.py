@@ -84,3 +84,100 @@ class UpdateMigratedVolumeTestCase(base.LightOSTestCase):
         self.record(self.source, {'provider_id': self.target.provider_id})
         self.driver.delete_volume(self.source)
         self.assertIsNone(self.server.volume('volume-' + self.source.id))
+
+
+@ddt.ddt
+class LeftByMigrationTestCase(base.LightOSTestCase):
+    """Records as a volume service leaves them that dies in a migration."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.source = self.make_volume(create=True)
+        self.source_name = 'volume-' + self.source.id
+        # Cinder copies provider_id.
+        self.target = self.make_volume(
+            use_quota=False, provider_id=self.source.provider_id,
+            migration_status='target:' + self.source.id)
+        self.target_name = 'volume-' + self.target.id
+        self.copied = self.source.provider_id
+
+    def create_target(self, recorded: bool = True) -> None:
+        update = self.driver.create_volume(self.target)
+        if recorded:
+            self.record(self.target, update)
+
+    def names(self) -> set[str]:
+        return {name for name in (self.source_name, self.target_name)
+                if self.server.volume(name) is not None}
+
+    def test_d4_target_that_was_not_created_leaves_the_source(self) -> None:
+        self.driver.delete_volume(self.target)
+        self.assertEqual({self.source_name}, self.names())
+
+    def test_d4_target_that_was_created_and_not_recorded_goes(self) -> None:
+        self.create_target(recorded=False)
+        self.driver.delete_volume(self.target)
+        self.assertEqual({self.source_name}, self.names())
+
+    def test_d4_target_goes_whose_copied_uuid_is_of_another_cluster(
+            self) -> None:
+        elsewhere = 'default 11111111-2222-4333-8444-555555555555'
+        self.record(self.source, {'provider_id': elsewhere})
+        self.record(self.target, {'provider_id': elsewhere})
+        self.create_target(recorded=False)
+        self.driver.delete_volume(self.target)
+        self.assertNotIn(self.target_name, self.names())
+
+    def test_d4_target_that_was_renamed_goes(self) -> None:
+        self.server.volume(self.source_name).name = 'elsewhere'
+        self.create_target()
+        self.server.volume(self.target_name).name = self.source_name
+        self.driver.delete_volume(self.target)
+        self.assertEqual(set(), self.names())
+
+    def test_d4_target_with_a_name_that_no_record_has_is_left(self) -> None:
+        self.create_target()
+        there = self.server.volume(self.target_name)
+        there.name = 'volume-11111111-2222-4333-8444-555555555555'
+        self.driver.delete_volume(self.target)
+        self.assertEqual('Available', there.state)
+
+    def test_d4_target_stays_that_is_the_volume_by_now(self) -> None:
+        self.create_target()
+        self.record(self.source, {'provider_id': self.target.provider_id,
+                                  '_name_id': self.target.id})
+        self.driver.delete_volume(self.target)
+        self.assertIn(self.target_name, self.names())
+
+    def test_d4_source_goes_after_the_swap_done_twice(self) -> None:
+        self.create_target()
+        self.record(self.source, {'provider_id': self.target.provider_id,
+                                  '_name_id': self.target.id})
+        self.record(self.target, {'provider_id': self.copied,
+                                  '_name_id': self.target.id,
+                                  'migration_status': 'deleting'})
+        self.driver.delete_volume(self.target)
+        self.assertEqual({self.target_name}, self.names())
+
+    def test_d4_source_is_found_while_the_records_are_exchanged(
+            self) -> None:
+        self.create_target()
+        self.record(self.source, {'_name_id': self.target.id})
+        self.driver.delete_volume(self.source)
+        self.assertEqual({self.target_name}, self.names())
+
+    @ddt.data('default', None)
+    def test_d4_source_of_an_older_release_is_recorded_before_the_copy(
+            self, provider_id) -> None:
+        self.record(self.source, {'provider_id': provider_id})
+        self.driver.before_volume_copy(self.context, self.source, self.target)
+        self.source.refresh()
+        self.assertEqual(self.copied, self.source.provider_id)
+
+    def test_d4_rename_done_already_is_no_name_taken(self) -> None:
+        self.server.volume(self.source_name).name = 'elsewhere'
+        self.create_target()
+        for _ in range(2):
+            self.assertEqual(
+                {'_name_id': None}, self.driver.update_migrated_volume(
+                    self.context, self.source, self.target, 'available'))

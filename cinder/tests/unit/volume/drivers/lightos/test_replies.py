@@ -30,18 +30,22 @@ VOLUME: dict[str, Any] = {
     'acl': {'values': ['nqn1', 'nqn2']}, 'IPAcl': {'values': ['192.0.2.1']},
     'qosPolicyUUID': POLICY, 'qosPolicyName': 'gold',
     'sourceSnapshotUUID': SOURCE, 'sourceSnapshotName': 's',
+    'sectorSize': 4096, 'labels': [{'key': 'k', 'value': 'x'}],
+    'creationTime': '2026-01-02T03:04:05Z', 'connectedHosts': ['nqn1'],
     'statistics': {'a field that the driver': 'does not know'}}
 SNAPSHOT: dict[str, Any] = {
     'UUID': UUID, 'name': 'snapshot-1', 'state': 'Creating', 'ETag': '7',
     'size': '1073741824', 'replicaCount': 2, 'compression': True,
-    'sourceVolumeUUID': SOURCE, 'sourceVolumeName': 'volume-1'}
+    'sourceVolumeUUID': SOURCE, 'sourceVolumeName': 'volume-1',
+    'sectorSize': 512, 'labels': [{'key': 'k', 'value': 'x'}]}
 INFO: dict[str, Any] = {
     'UUID': UUID, 'subsystemNQN': 'nqn', 'currentMaxReplicas': 3,
     'apiEndpoints': ['10.0.0.1:443'],
     'discoveryEndpoints': ['10.0.0.1:8009']}
 CAPACITY: dict[str, Any] = {'statistics': {
     'estimatedLogicalStorage': '300', 'estimatedFreeLogicalStorage': '200',
-    'logicalStorage': '400'}}
+    'logicalStorage': '400', 'compressionRatio': 1.5},
+    'health': {'state': 'Warning', 'numInactiveNodes': 1}}
 NO_MESSAGES = (None, [], [VOLUME], '', 'html', 7, True)
 NO_TEXTS = (7, True, ['x'], {'x': 'y'})
 NO_NUMBERS = ('', 'three', '-1', '0x10', '1e3', ' 1', 1.5, -1, True, [1],
@@ -64,18 +68,24 @@ class VolumeTestCase(RepliesTestCase):
     def test_d2_reads_a_volume(self):
         self.assertEqual(
             replies.Volume(
+                created='2026-01-02T03:04:05Z', connected_hosts=('nqn1',),
                 uuid=UUID, name='volume-1', project='p', state='Available',
                 protection='FullyProtected', etag='7', size=units.Gi,
                 replicas=2, compression=True, acl=('nqn1', 'nqn2'),
                 ip_acl=('192.0.2.1',), qos_policy_uuid=POLICY,
                 qos_policy_name='gold', source_snapshot_uuid=SOURCE,
-                source_snapshot_name='s'),
+                source_snapshot_name='s', sector_size=4096,
+                labels=(('k', 'x'),)),
             replies.Volume.parse(VOLUME))
+
+    @ddt.data(7, None, {'x': 1}, [7])
+    def test_e5_what_is_only_for_people_fails_nothing(self, value):
+        volume = replies.Volume.parse({**VOLUME, 'creationTime': value})
+        self.assertIsNone(volume.created)
 
     def test_e4_a_field_that_is_absent_is_unknown(self):
         volume = replies.Volume.parse({'UUID': UUID})
-        self.assertEqual(
-            {None}, set(volume._replace(uuid=None, state=None)))
+        self.assertEqual({None}, set(volume._replace(uuid=None, state=None)))
 
     def test_e4_without_a_state_it_is_unknown(self):
         self.assertEqual('Unknown', replies.Volume.parse(
@@ -95,6 +105,12 @@ class VolumeTestCase(RepliesTestCase):
         absent = replies.Volume.parse({'UUID': UUID})
         self.assertEqual(('', None), (getattr(given, attribute),
                                       getattr(absent, attribute)))
+
+    def test_e4_no_labels_are_told_from_unknown_ones(self):
+        for labels, seen in (([], ()), (None, None),
+                             ([{'key': 'k'}], (('k', ''),))):
+            self.assertEqual(seen, replies.Volume.parse(
+                {'UUID': UUID, 'labels': labels}).labels)
 
     def test_a9_a_cluster_without_ip_acls_has_none(self):
         volume = replies.Volume.parse({'UUID': UUID,
@@ -235,9 +251,11 @@ class SnapshotTestCase(RepliesTestCase):
     def test_d2_reads_a_snapshot(self):
         self.assertEqual(
             replies.Snapshot(
+                created=None,
                 uuid=UUID, name='snapshot-1', state='Creating', etag='7',
                 size=units.Gi, replicas=2, compression=True,
-                source_volume_uuid=SOURCE, source_volume_name='volume-1'),
+                source_volume_uuid=SOURCE, source_volume_name='volume-1',
+                sector_size=512, labels=(('k', 'x'),)),
             replies.Snapshot.parse(SNAPSHOT))
 
     def test_e4_a_field_that_is_absent_is_unknown(self):
@@ -250,6 +268,9 @@ class SnapshotTestCase(RepliesTestCase):
               {**SNAPSHOT, 'size': 'x'}, {**SNAPSHOT, 'state': 7},
               {**SNAPSHOT, 'replicaCount': 'x'},
               {**SNAPSHOT, 'compression': 'x'},
+              {**SNAPSHOT, 'labels': 'x'}, {**SNAPSHOT, 'labels': ['x']},
+              {**SNAPSHOT, 'labels': [{'key': 7}]},
+              {**SNAPSHOT, 'sectorSize': 'x'},
               {**SNAPSHOT, 'sourceVolumeUUID': 7})
     def test_e5_what_is_no_snapshot(self, data):
         self.assertBad(replies.Snapshot.parse, data)
@@ -280,12 +301,12 @@ class ClusterTestCase(RepliesTestCase):
         self.assertBad(replies.ClusterInfo.parse, data)
 
     def test_c7_reads_the_capacity(self):
-        self.assertEqual(replies.Capacity(300, 200, 400),
+        self.assertEqual(replies.Capacity(300, 200, 400, 1.5, 'Warning'),
                          replies.Capacity.parse(CAPACITY))
 
     def test_c7_a_full_cluster_may_leave_out_what_is_free(self):
         self.assertEqual(
-            replies.Capacity(300, 0, None), replies.Capacity.parse(
+            replies.Capacity(300, 0, None, None, None), replies.Capacity.parse(
                 {'statistics': {'estimatedLogicalStorage': '300'}}))
 
     @ddt.data(*NO_MESSAGES, {}, {'statistics': None}, {'statistics': 'x'},
@@ -294,12 +315,19 @@ class ClusterTestCase(RepliesTestCase):
               {'statistics': {'estimatedLogicalStorage': '1',
                               'estimatedFreeLogicalStorage': -1}},
               {'statistics': {'estimatedLogicalStorage': '1',
-                              'logicalStorage': True}})
+                              'logicalStorage': True}},
+              {**CAPACITY, 'health': 7}, {**CAPACITY, 'health': {'state': 7}})
     def test_e5_what_is_no_capacity(self, data):
         self.assertBad(replies.Capacity.parse, data)
 
+    @ddt.data('1.5', True, float('nan'), float('inf'), [1])
+    def test_e5_what_is_no_compression_ratio(self, ratio):
+        self.assertBad(replies.Capacity.parse, {'statistics': {
+            'estimatedLogicalStorage': '1', 'compressionRatio': ratio}})
+
     def test_e5_a_capacity_without_end_is_none(self):
-        for field in CAPACITY['statistics']:
+        for field in ('estimatedLogicalStorage', 'logicalStorage',
+                      'estimatedFreeLogicalStorage'):
             for value in (ENDLESS, TOO_LARGE):
                 self.assertBad(replies.Capacity.parse, {'statistics': {
                     **CAPACITY['statistics'], field: value}})

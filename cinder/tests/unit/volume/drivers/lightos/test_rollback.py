@@ -77,6 +77,41 @@ class RevertTestCase(base.LightOSTestCase):
         self.revert()
         self.assertEqual(1024 ** 3, self.there.size)
 
+    @ddt.data({'compression': True}, {'qos_policy': ''})
+    def test_v8_what_a_retype_has_changed_is_made_as_it_was(self, old) -> None:
+        self.there.qos_policy = self.server.add_policy('gold', limitBw={})
+        was = (self.there.compression, self.there.qos_policy)
+
+        def put_back(_request) -> None:
+            for name, value in old.items():
+                setattr(self.there, name, value)
+
+        self.server.fault('RollbackVolume', after=put_back)
+        self.revert()
+        self.assertEqual(was, (self.there.compression,
+                               self.there.qos_policy))
+
+    def test_v8_snapshot_that_goes_by_itself_will_do(self) -> None:
+        self.server.snapshot(self.snapshot.name).retention = '3600s'
+        self.revert()
+        self.assertEqual('old', self.there.data)
+
+    @ddt.data('Deleting', 'Failed', 'Unknown')
+    def test_v8_snapshot_that_is_of_no_use_is_refused_at_once(
+            self, state) -> None:
+        self.server.snapshot(self.snapshot.name).state = state
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, self.volume.id, self.snapshot.id,
+                          'is ' + state)
+        self.assertNotIn('RollbackVolume', self.server.operations())
+
+    def test_v8_snapshot_of_another_volume_is_refused_at_once(self) -> None:
+        other = self.server.add_volume('other')
+        self.server.snapshot(self.snapshot.name).volume_uuid = other.uuid
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, other.uuid, self.there.uuid)
+        self.assertNotIn('RollbackVolume', self.server.operations())
+
     @ddt.data({'lose_reply': True}, {'lose_request': True},
               {'status': 503, 'code': 14}, {'status': 412})
     def test_v8_it_is_done_in_spite_of_passing_trouble(self, trouble) -> None:

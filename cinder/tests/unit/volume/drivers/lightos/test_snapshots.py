@@ -247,6 +247,21 @@ class CreateTestCase(base.LightOSTestCase):
             self.snapshot)
         self.assert_tells(error, self.volume.id)
 
+    @ddt.data({'launched_at': None}, {'migration_status': 'completing'},
+              {'migration_status': 'target:' + SOME_UUID})
+    def test_o2_no_snapshot_is_made_of_another_records_volume(self, record):
+        other = self.server.add_volume('volume-' + SOME_UUID)
+        self.volume.update({'provider_id': 'default ' + other.uuid,
+                            **record})
+        self.volume.save()
+        self.snapshot = self.make_snapshot(self.volume)
+        self.create()
+        self.assertEqual(
+            [self.there.uuid],
+            [request.body['sourceVolumeUUID']
+             for request in self.server.requests
+             if request.operation == 'CreateSnapshot'])
+
     def test_o2_snapshot_is_not_of_the_volume_of_another_record(self):
         other = self.server.add_volume('volume-' + SOME_UUID)
         self.volume.provider_id = 'default ' + other.uuid
@@ -366,8 +381,16 @@ class DeleteTestCase(base.LightOSTestCase):
         self.delete()
 
     def test_o5_snapshot_of_another_record_is_not_deleted(self):
+        self.make_snapshot(self.volume, id=SOME_UUID)
         other = self.server.add_snapshot(
             'snapshot-' + SOME_UUID, self.server.volume(self.volume.name))
+        self.snapshot.provider_id = 'default ' + other.uuid
+        self.delete()
+        self.assertEqual('Available', other.state)
+
+    def test_o5_snapshot_of_another_volume_is_not_deleted(self):
+        other = self.server.add_snapshot(
+            'theirs', self.server.add_volume('other'))
         self.snapshot.provider_id = 'default ' + other.uuid
         self.delete()
         self.assertEqual('Available', other.state)

@@ -78,6 +78,18 @@ class SpecsTestCase(base.LightOSTestCase):
         error = self.refusal(compression=asked)
         self.assert_tells(error, 'compression', repr(asked))
 
+    @ddt.data(('512', 512), ('4096', 4096), (' 512 ', 512))
+    @ddt.unpack
+    def test_sector_size(self, asked, size):
+        self.assertEqual(size, self.read(
+            lightos__sector_size=asked).sector_size)
+
+    @ddt.data('0', '511', '4k', '', '4096.0', '0512', '-512')
+    def test_sector_size_that_lightos_has_not(self, asked):
+        error = self.refusal(lightos__sector_size=asked)
+        self.assert_tells(error, 'lightos:sector_size', repr(asked), '512',
+                          '4096')
+
     @ddt.data('../x', 'a b', 'x' * 254, '', '.', '..', 'a/b', 'ä', 'a\n')
     def test_o6_project_that_is_no_name(self, project):
         error = self.refusal(lightos__project_name=project)

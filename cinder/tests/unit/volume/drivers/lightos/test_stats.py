@@ -153,9 +153,60 @@ class StateTestCase(StatsTestCase):
             'thick_provisioning_support': False,
             'compression': [True, False], 'multiattach': True,
             'online_extend_support': True, 'sparse_copy_volume': True,
-            'QoS_support': True}, {
+            'QoS_support': True, 'lightos_health': 'OK',
+            'lightos_max_replicas': 3}, {
             key: value for key, value in stats.items()
             if not key.endswith(('_gb', '_state', '_percentage', '_ratio'))})
+
+    def test_compression_ratio_is_the_clusters(self):
+        self.server.compression_ratio = 1.4567
+        self.assertEqual(1.46, self.stats()['lightos_compression_ratio'])
+
+    def test_compression_ratio_that_is_not_told_is_left_out(self):
+        self.server.fault('GetCluster', status=403)
+        self.assertNotIn('lightos_compression_ratio', self.stats())
+
+    @ddt.data('OK', 'Warning', 'Error')
+    def test_health_is_the_clusters(self, health):
+        self.server.health = health
+        self.assertEqual(health, self.stats()['lightos_health'])
+
+    def test_health_that_cannot_be_read_is_unknown(self):
+        self.stats()
+        self.server.fault('GetCluster', status=403)
+        self.assertEqual(('unknown', 300), (
+            self.stats()['lightos_health'],
+            self.stats()['total_capacity_gb']))
+
+    def test_replicas_are_those_possible_now(self):
+        self.server.max_replicas = 2
+        self.assertEqual(2, self.stats()['lightos_max_replicas'])
+
+    @ddt.data(0, None)
+    def test_replicas_of_a_cluster_that_starts_are_the_last_known(
+            self, unknown):
+        self.server.max_replicas = 2
+        self.stats()
+        self.server.clusterinfo['currentMaxReplicas'] = unknown
+        self.assertEqual(2, self.stats()['lightos_max_replicas'])
+
+    def test_replicas_that_were_never_known_are_left_to_the_cluster(self):
+        self.server.clusterinfo['currentMaxReplicas'] = 0
+        driver = self.make_driver()
+        self.assertEqual(3, driver.get_volume_stats(refresh=True)[
+            'lightos_max_replicas'])
+
+    def test_groups_are_not_consistent(self):
+        self.assertNotIn('consistent_group_snapshot_enabled', self.stats())
+
+    def test_stats_are_not_read_before_they_are_to_be_fresh(self):
+        self.assertEqual({}, self.driver.get_volume_stats())
+        self.assertEqual([], self.server.requests)
+
+    def test_stats_take_two_requests(self):
+        self.stats()
+        self.assertEqual(['GetClusterInfo', 'GetCluster'],
+                         self.server.operations(probes=True))
 
     def test_d1_oversubscription_is_of_the_options(self):
         self.configure(reserved_percentage=7,
@@ -168,6 +219,23 @@ class StateTestCase(StatsTestCase):
         self.configure(volume_backend_name=None)
         self.assertEqual('LightOSVolumeDriver',
                          self.stats()['volume_backend_name'])
+
+
+class StartTestCase(base.LightOSTestCase):
+
+    def requests(self, volumes: int) -> list[str]:
+        """What a service start asks of the cluster."""
+        for status in ('available', 'in-use') * (volumes // 2):
+            self.make_volume(create=True, status=status)
+        self.driver = self.make_driver(setup=False)
+        self.server.requests.clear()
+        started = self.make_manager()
+        started.init_host(service_id=1)
+        self.assertTrue(started.is_working())
+        return self.server.operations(probes=True)
+
+    def test_start_asks_as_much_with_many_volumes(self) -> None:
+        self.assertEqual(self.requests(0), self.requests(20))
 
 
 @ddt.ddt

@@ -23,8 +23,10 @@ from cinder import objects
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import exception
+from cinder.volume.drivers.lightos import waiting
 
 ALL_CLOSED = ('ALLOW_NONE',)
+SOMEBODY_ELSE = '0000000e-1111-4222-8333-444444444444'
 # What any operation may take: three answers and ten seconds.
 LONGEST = 100
 FINAL = (401, 403, 404, 501)
@@ -64,7 +66,13 @@ class CreateTestCase(base.LightOSTestCase):
             {'name': 'volume-' + volume.id, 'size': '3 gib',
              'replicaCount': 3, 'compression': 'False',
              'acl': {'values': ['ALLOW_NONE']},
-             'IPAcl': {'values': ['ALLOW_NONE']}},
+             'IPAcl': {'values': ['ALLOW_NONE']},
+             'labels': [
+                 {'key': 'cinder_volume_id', 'value': volume.id},
+                 {'key': 'openstack_project_id', 'value': volume.project_id},
+                 {'key': 'cinder_volume_type',
+                  'value': volume.volume_type_id},
+                 {'key': 'cinder_backend', 'value': 'controller_lightos'}]},
             self.server.requests[0].body)
 
     def test_create_takes_two_requests(self):
@@ -197,7 +205,7 @@ class CreateTestCase(base.LightOSTestCase):
         self.create()
         self.assertEqual([20.0], self.clock.sleeps)
 
-    @ddt.data(*FINAL, 400)
+    @ddt.data(*FINAL)
     def test_e2_create_refused_for_good_is_reported_at_once(self, status):
         self.server.fault('CreateVolume', status=status, message='no way',
                           times=None)
@@ -440,7 +448,7 @@ class DeleteTestCase(base.LightOSTestCase):
 
     def test_o5_volume_that_became_anothers_is_not_deleted(self):
         self.server.fault('DeleteVolume', before=lambda request: setattr(
-            self.there, 'name', 'of-somebody-else'))
+            self.there, 'name', 'volume-' + SOMEBODY_ELSE))
         self.driver.delete_volume(self.volume)
         self.assertEqual('Available', self.there.state)
 
@@ -510,6 +518,35 @@ class ExtendTestCase(base.LightOSTestCase):
         request = self.server.requests[1]
         self.assertEqual(({'size': '3 gib'}, etag),
                          (request.body, request.headers['If-Match']))
+
+    def test_e6_change_that_shows_late_is_seldom_asked_for_again(self):
+        self.server.shows_updating = False
+        self.server.work_time['UpdateVolume'] = 5
+        self.mock_object(waiting.random, 'uniform', lambda low, high: high)
+        began = self.clock.monotonic()
+        self.extend()
+        asked = [request.at - began for request in self.server.requests
+                 if request.operation == 'UpdateVolume']
+        self.assertEqual([0, 1, 3, 8], [int(each) for each in asked])
+
+    def test_e3_change_that_was_accepted_and_lost_is_asked_for_again(self):
+        self.server.fault('UpdateVolume', body={})
+        began = self.clock.monotonic()
+        self.extend()
+        self.assertLess(self.clock.monotonic() - began, 1.3)
+
+    def test_e6_change_that_another_writer_undid_is_decided_at_once(self):
+        self.server.shows_updating = False
+        self.server.work_time['UpdateVolume'] = 50
+
+        def undo(request: fake_lightos.Request) -> None:
+            self.there.then, self.there.due = {}, math.inf
+            self.server.work_time['UpdateVolume'] = 0
+
+        self.server.fault('GetVolume', skip=5, before=undo)
+        began = self.clock.monotonic()
+        self.extend()
+        self.assertLess(self.clock.monotonic() - began, 0.2)
 
     def test_v5_nothing_to_do_if_the_size_is_there(self):
         self.extend()
@@ -728,7 +765,8 @@ class FromSnapshotTestCase(base.LightOSTestCase):
 
     @ddt.data({'status': 403}, {'status': 500}, {'hang': True})
     def test_v2_trouble_while_explaining_hides_nothing(self, fault):
-        self.server.fault('CreateVolume', status=400, message='no way')
+        self.server.fault('CreateVolume', status=400, message='no way',
+                          times=None)
         self.server.fault('GetSnapshot', times=None, **fault)
         self.assert_tells(self.refusal(), 'HTTP 400', 'no way')
 
@@ -864,7 +902,8 @@ class CloneTestCase(base.LightOSTestCase):
                       if each.operation == 'CreateSnapshot')
         self.assertIn('retentionTime', request.body)
 
-    @ddt.data({'status': 403}, {'ends': 'Failed'}, {'status': 400},
+    @ddt.data({'status': 403}, {'ends': 'Failed'},
+              {'status': 400, 'times': None},
               {'status': 503, 'times': None},
               {'lose_reply': True, 'times': None, 'ends': 'Failed'})
     def test_v3_snapshot_of_a_failed_clone_is_deleted(self, fault):

@@ -1,0 +1,406 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""A real Cinder on simulated clusters, and a host that attaches its volumes.
+
+All of it runs in namespaces of the test's process, see
+lightos_simulator/private.py: the machine does not see it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+import unittest
+
+import os_brick
+from os_brick.initiator import connector
+import os_brick.privileged
+from oslo_config import cfg
+import requests
+
+TREE = pathlib.Path(__file__).resolve().parents[4]
+HERE = pathlib.Path(__file__).resolve().parent
+
+sys.path[:0] = [str(TREE / 'tools'), str(TREE)]
+from demo import block_storage  # noqa: E402
+from demo import environment  # noqa: E402
+from demo import errors  # noqa: E402
+from demo import layout  # noqa: E402
+from demo import processes  # noqa: E402
+from demo import rest  # noqa: E402
+from demo import services  # noqa: E402
+from lightos_simulator import private  # noqa: E402
+
+# Those of Glance and Nova. Their releases need not be that of Cinder.
+ENVIRONMENTS = TREE / '.tox'
+GIB = 1024 ** 3
+MIB = 1024 ** 2
+# Seconds that Cinder may work on one thing, and that a program may start.
+WORK_TIME = 240
+START_TIME = 120
+# What an unauthenticated user of Glance may not do by default.
+POLICY = ('add_image', 'get_image', 'get_images', 'upload_image',
+          'download_image', 'modify_image', 'delete_image')
+
+
+def require(*programs: str) -> None:
+    """Skip the tests unless this is root and the programs are there.
+
+    :param programs: each as "program of package", the package Debian's
+    """
+    missing = [] if os.geteuid() == 0 else ['root']
+    for program in programs:
+        name, _of, package = program.partition(' of ')
+        if not shutil.which(name, path=search_path()):
+            missing.append(f'{name} (apt-get install {package})')
+    if missing:
+        raise unittest.SkipTest('needs ' + ', '.join(missing))
+
+
+def search_path() -> str:
+    """PATH with the directories of the system's own programs."""
+    return os.pathsep.join([
+        str(pathlib.Path(sys.prefix) / 'bin'), os.environ.get('PATH', ''),
+        '/usr/sbin', '/sbin'])
+
+
+def enter_namespaces() -> None:
+    """Bring this process, and what it starts, away from the machine."""
+    os.environ['PATH'] = search_path()
+    try:
+        private.enter()
+    except OSError as error:
+        raise unittest.SkipTest(
+            f'needs mount and network namespaces ({error.strerror})')
+
+
+def make_environment(name: str, requirements: str) -> pathlib.Path:
+    """Make an environment beside those of tox; return its directory."""
+    directory = ENVIRONMENTS / name
+    # The standard output of a test is for its results.
+    with contextlib.redirect_stdout(sys.stderr):
+        environment.make(directory, name, requirements,
+                         ENVIRONMENTS / f'{name}.log')
+    return directory
+
+
+def until(seen: Callable[[], Any], what: str,
+          seconds: float = WORK_TIME) -> Any:
+    """Return the first true value of seen.
+
+    :raises AssertionError: there is none in time
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        value = seen()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f'Not after {seconds} s: {what}')
+        time.sleep(0.2)
+
+
+class Cloud:
+    """Cinder and its clusters, and what else is started for them.
+
+    :param backends: arguments of each cluster's simulator, by the name of
+        its backend
+    """
+
+    def __init__(self, backends: Mapping[str, Sequence[str]]) -> None:
+        self._stack = contextlib.ExitStack()
+        self.directory = pathlib.Path(self._stack.enter_context(
+            tempfile.TemporaryDirectory(prefix='lightos-cloud-')))
+        self._where = layout.Layout(self.directory, pathlib.Path(sys.prefix))
+        self._where.run.mkdir()
+        self._where.logs.mkdir()
+        self._started = processes.Processes(self._where)
+        self._stack.callback(self._started.end)
+        self.glance = ''
+        self.simulators = {}
+        with self.ended_if_it_fails():
+            for name, options in backends.items():
+                self.simulators[name] = services.start_simulator(
+                    self._where, self._started, name, options)
+
+    def end(self) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def ended_if_it_fails(self) -> Iterator[None]:
+        """End everything, and say what its log says, if what follows fails."""
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, errors.DemoError) and error.log:
+                error.args = ('%s\n%s' % (
+                    error, error.log.read_text(errors='replace')[-4000:]),)
+            self.end()
+            raise
+
+    def told(self, backend: str) -> dict[str, Any]:
+        """Return what the simulator printed when it had started."""
+        told: dict[str, Any] = json.loads(
+            (self._where.run / f'{backend}.json').read_text())
+        return told
+
+    def serve(self, name: str, arguments: Sequence[str],
+              variables: Mapping[str, str] = {}) -> Mapping[str, Any]:
+        """Start a program that prints a JSON object when it serves."""
+        return self._started.serve(
+            name, list(arguments), TREE,
+            {**environment.clean_variables(), **variables}, START_TIME).told
+
+    def start_glance(self, prefix: pathlib.Path) -> None:
+        """Start Glance.
+
+        :param prefix: of the environment that it is installed in
+        """
+        etc = self.directory / 'glance'
+        etc.mkdir()
+        (etc / 'policy.json').write_text(json.dumps(
+            {action: '@' for action in POLICY}))
+        services.write_conf(etc / 'glance-api.conf', {
+            'DEFAULT': {'enabled_backends': 'fs:file', 'use_stderr': 'True'},
+            'glance_store': {'default_backend': 'fs'},
+            **{name: {'filesystem_store_datadir': etc / name} for name in (
+                'fs', 'os_glance_tasks_store', 'os_glance_staging_store')},
+            'database': {'connection': f'sqlite:///{etc}/glance.sqlite'},
+            'oslo_policy': {'policy_file': etc / 'policy.json'},
+            'paste_deploy': {'config_file': prefix / 'etc' / 'glance' /
+                             'glance-api-paste.ini'}})
+        subprocess.run(
+            [prefix / 'bin' / 'glance-manage', '--config-file',
+             etc / 'glance-api.conf', 'db_sync'], check=True,
+            env=environment.clean_variables(), capture_output=True)
+        told = self.serve(
+            'glance',
+            [str(prefix / 'bin' / 'gunicorn'), '--config',
+             str(HERE / 'glance_gunicorn.py'), 'glance.wsgi.api'],
+            {'OS_GLANCE_CONFIG_DIR': str(etc)})
+        self.glance = f'http://127.0.0.1:{told["port"]}'
+
+    def start_cinder(self) -> 'Cinder':
+        """Start Cinder, with the backup service."""
+        of_cinder = self._where.environment / 'etc' / 'cinder'
+        # Cinder asks sudo for root's rights, which it has here already.
+        shims = self.directory / 'bin'
+        shims.mkdir()
+        (shims / 'sudo').write_text('#!/bin/sh\nexec "$@"\n')
+        (shims / 'sudo').chmod(0o755)
+        path = f'{shims}{os.pathsep}{search_path()}'
+        rootwrap = self.directory / 'rootwrap.conf'
+        services.write_conf(rootwrap, {'DEFAULT': {
+            'filters_path': of_cinder / 'rootwrap.d',
+            'exec_dirs': ','.join(path.split(os.pathsep))}})
+        url = services.start_cinder(
+            self._where, self._started,
+            {name: simulator.address
+             for name, simulator in self.simulators.items()},
+            {'DEFAULT': {
+                **({'glance_api_servers': self.glance} if self.glance
+                   else {}),
+                **{f'quota_{resource}': -1 for resource in (
+                    'volumes', 'snapshots', 'gigabytes', 'backups',
+                    'backup_gigabytes')},
+                'rootwrap_config': rootwrap,
+                'image_conversion_dir': self.directory / 'conversion',
+                'backup_driver':
+                    'cinder.backup.drivers.posix.PosixBackupDriver',
+                'backup_posix_path': self.directory / 'backups',
+                # A backup of a GiB has many of these files.
+                'backup_file_size': 64 * MIB}},
+            ['--backup'], {'PATH': path})
+        return Cinder(url)
+
+    def log(self, name: str) -> str:
+        """Return the end of a service's log."""
+        return self._where.log(name).read_text(errors='replace')[-6000:]
+
+
+class Cinder(block_storage.BlockStorage):
+    """Cinder's API, and what is waited for."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, 3)
+        self.api = rest.Api(url, {
+            'OpenStack-API-Version': f'volume {block_storage.MICROVERSION}'})
+
+    def create(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Create a volume, snapshot or backup; return it when it is there.
+
+        :param kind: of the object, in the singular
+        """
+        made = self.api.call('POST', f'/{kind}s', {kind: values})[kind]
+        return self.wait(kind, made['id'])
+
+    def show(self, kind: str, object_id: str) -> dict[str, Any]:
+        shown: dict[str, Any] = self.api.call(
+            'GET', f'/{kind}s/{object_id}')[kind]
+        return shown
+
+    def wait(self, kind: str, object_id: str,
+             *statuses: str) -> dict[str, Any]:
+        """Return it when it has one of the statuses, available if none.
+
+        :raises AssertionError: it is in an error state, or none in time
+        """
+        def seen() -> Optional[dict[str, Any]]:
+            shown = self.show(kind, object_id)
+            if shown['status'].startswith('error'):
+                raise AssertionError(f'{kind} {object_id} is {shown}')
+            return (shown if shown['status'] in (statuses or ('available',))
+                    else None)
+
+        found: dict[str, Any] = until(
+            seen, f'{kind} {object_id} is {statuses or "available"}')
+        return found
+
+    def act(self, volume_id: str, action: str, **values: Any) -> Any:
+        """Have something done with a volume; its status says when it is."""
+        return self.api.call('POST', f'/volumes/{volume_id}/action',
+                             {action: values})
+
+    def remove(self, kind: str, object_id: str) -> None:
+        """Delete it and return when it is gone."""
+        self.delete(f'{kind}s', object_id)
+        until(lambda: object_id not in [
+            found['id'] for found in self.api.call('GET', f'/{kind}s')[
+                f'{kind}s']], f'{kind} {object_id} is gone')
+
+    def connect(self, volume_id: str,
+                host: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Let a host in; return the attachment and its connection_info."""
+        attachment = self.attach(volume_id, host)
+        shown = self.api.call('GET', f'/attachments/{attachment}')
+        return attachment, shown['attachment']['connection_info']
+
+
+class Host:
+    """This machine as a host that attaches volumes, with os-brick.
+
+    :param directory: for the locks of os-brick
+    """
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        cfg.CONF([], project='os-brick-host', default_config_files=[])
+        os_brick.setup(cfg.CONF)
+        for group in ('oslo_concurrency', 'os_brick'):
+            cfg.CONF.set_override('lock_path', str(directory), group)
+        # This is root: what needs root's rights can be done here.
+        os_brick.privileged.default.set_client_mode(False)
+        self._connector = connector.InitiatorConnector.factory(
+            'LIGHTOS', root_helper='')
+
+    def properties(self) -> dict[str, Any]:
+        """Return what Nova would tell Cinder of this host."""
+        found: dict[str, Any] = connector.get_connector_properties(
+            root_helper='', my_ip='127.0.0.1', multipath=False,
+            enforce_multipath=False)
+        return found
+
+    @contextlib.contextmanager
+    def attached(self, cinder: Cinder, volume_id: str) -> Iterator[str]:
+        """Attach a volume; give the path of its device."""
+        attachment, info = cinder.connect(volume_id, self.properties())
+        try:
+            device = self._connector.connect_volume(info)
+            try:
+                yield str(device['path'])
+            finally:
+                self._connector.disconnect_volume(info, device)
+        finally:
+            cinder.detach(attachment)
+            cinder.wait('volume', volume_id)
+
+
+def write(device: str, seed: int, size: int = 4 * MIB) -> None:
+    """Write content of its own at the start, in the middle and at the end."""
+    content = random.Random(seed).randbytes(size)
+    with open(device, 'r+b') as file:
+        end = file.seek(0, os.SEEK_END)
+        for offset in (0, end // 2 - size // 2, end - size):
+            file.seek(offset)
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def checksum(path: str, size: Optional[int] = None) -> str:
+    """Return the SHA-256 of a device or file, or of its first bytes."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        left = file.seek(0, os.SEEK_END) if size is None else size
+        file.seek(0)
+        while left:
+            block = file.read(min(left, 8 * MIB))
+            if not block:
+                raise AssertionError(f'{path} is {left} bytes too short')
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
+
+
+class Images:
+    """Glance's API.
+
+    :param url: where it serves
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = f'{url}/v2/images'
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._session.request(method, self._url + path,
+                                       timeout=WORK_TIME, **options)
+        answer.raise_for_status()
+        return answer
+
+    def create(self, path: pathlib.Path, disk_format: str) -> str:
+        """Upload a file; return the image's id."""
+        image: str = self._call('POST', '', json={
+            'name': path.name, 'disk_format': disk_format,
+            'container_format': 'bare'}).json()['id']
+        with path.open('rb') as file:
+            self._call('PUT', f'/{image}/file', data=file, headers={
+                'Content-Type': 'application/octet-stream'})
+        return image
+
+    def wait(self, image: str) -> dict[str, Any]:
+        """Return the image when it is active."""
+        def seen() -> Optional[dict[str, Any]]:
+            shown: dict[str, Any] = self._call('GET', f'/{image}').json()
+            return shown if shown['status'] == 'active' else None
+
+        found: dict[str, Any] = until(seen, f'image {image} is active')
+        return found
+
+    def checksum(self, image: str) -> str:
+        """Return the SHA-256 of the image's content."""
+        digest = hashlib.sha256()
+        with self._call('GET', f'/{image}/file', stream=True) as answer:
+            for block in answer.iter_content(MIB):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def delete(self, image: str) -> None:
+        self._call('DELETE', f'/{image}')

@@ -1,0 +1,414 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""What Cinder offers beside volumes, through the API of a running Cinder.
+
+Cinder and a simulated cluster run for all of these tests, which therefore
+leave nothing behind.
+"""
+
+import atexit
+import contextlib
+import pathlib
+import sys
+import tempfile
+import time
+from typing import Any, Callable, NamedTuple, Optional
+
+import ddt
+import testtools
+
+TREE = pathlib.Path(__file__).resolve().parents[4]
+
+sys.path.insert(0, str(TREE / 'tools'))
+from demo import block_storage  # noqa: E402
+from demo import cluster  # noqa: E402
+from demo import errors  # noqa: E402
+from demo import layout  # noqa: E402
+from demo import processes  # noqa: E402
+from demo import rest  # noqa: E402
+from demo import services  # noqa: E402
+
+# Seconds that Cinder may work on one thing, and that it may take to tell the
+# scheduler of a change: a period of the statistics, and some.
+WORK_TIME = 60
+STATS_TIME = 90
+PAUSE = 0.1
+GIB = 1024 ** 3
+
+
+class Here(layout.Layout):
+    """Cinder as it is installed in this very environment."""
+
+    @property
+    def environment(self) -> pathlib.Path:
+        return pathlib.Path(sys.prefix)
+
+
+class Cloud(NamedTuple):
+    """A Cinder and its cluster.
+
+    :param api: Cinder's REST API, as the administrator of the project "demo"
+    :param other: likewise of the project "other"
+    """
+
+    api: rest.Api
+    other: rest.Api
+    simulator: cluster.Simulator
+    control: rest.Api
+    log: pathlib.Path
+
+    @classmethod
+    def start(cls) -> 'Cloud':
+        stack = contextlib.ExitStack()
+        atexit.register(stack.close)
+        where = Here(pathlib.Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix='lightos-features-'))))
+        where.run.mkdir()
+        where.logs.mkdir()
+        started = processes.Processes(where)
+        stack.callback(started.end)
+        simulator = services.start_simulator(where, started)
+        url = services.start_cinder(
+            where, started, {services.BACKEND: simulator.address})
+        version = {'OpenStack-API-Version':
+                   f'volume {block_storage.MICROVERSION}'}
+        cloud = cls(rest.Api(url, version),
+                    rest.Api(url, {**version, 'X-Auth-Token': 'other'}),
+                    simulator, rest.Api(simulator.control, {}),
+                    where.log('cinder'))
+        until(cloud.pools, 'the scheduler knows the backend')
+        for project in ('demo', 'other'):
+            cloud.api.call('PUT', f'/os-quota-sets/{project}', {
+                'quota_set': dict.fromkeys(
+                    ('volumes', 'snapshots', 'gigabytes', 'groups'), -1)})
+        return cloud
+
+    def pools(self) -> list[dict[str, Any]]:
+        pools: list[dict[str, Any]] = self.api.call(
+            'GET', '/scheduler-stats/get_pools',
+            query={'detail': 'True'})['pools']
+        return pools
+
+
+def until(seen: Callable[[], Any], what: str, seconds: float = WORK_TIME
+          ) -> Any:
+    """Return the first true value of seen.
+
+    :raises AssertionError: there is none in time
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        value = seen()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f'Not after {seconds} s: {what}')
+        time.sleep(PAUSE)
+
+
+_started: list[Cloud] = []
+
+
+class FeaturesTestCase(testtools.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not _started:
+            _started.append(Cloud.start())
+        self.cloud = _started[0]
+        self.api = self.cloud.api
+
+    def make_type(self, **extra_specs: str) -> str:
+        """Make a volume type; ``lightos__x`` is the key ``lightos:x``."""
+        made = self.api.call('POST', '/types', {'volume_type': {
+            'name': self.getUniqueString(), 'extra_specs': {
+                key.replace('__', ':'): value
+                for key, value in extra_specs.items()}}})['volume_type']
+        self.addCleanup(self.api.call, 'DELETE', f'/types/{made["id"]}')
+        return str(made['id'])
+
+    def make(self, kind: str, status: str = 'available',
+             **values: Any) -> dict[str, Any]:
+        """Make a volume or snapshot; return it once it has the status."""
+        if kind == 'volumes':
+            values.setdefault('size', 1)
+        made = self.api.call('POST', f'/{kind}', {kind[:-1]: values})
+        object_id = made[kind[:-1]]['id']
+        self.addCleanup(self.delete, kind, object_id)
+        return self.wait_for(kind, object_id, status)
+
+    def show(self, kind: str, object_id: str) -> Optional[dict[str, Any]]:
+        try:
+            shown: dict[str, Any] = self.api.call(
+                'GET', f'/{kind}/{object_id}')[kind[:-1]]
+        except errors.DemoError as error:
+            if ': 404 ' in str(error):
+                return None
+            raise
+        return shown
+
+    def wait_for(self, kind: str, object_id: str,
+                 status: str) -> dict[str, Any]:
+        def settled() -> Optional[dict[str, Any]]:
+            shown = self.show(kind, object_id)
+            assert shown is not None
+            return None if shown['status'] in (
+                'creating', 'retyping', 'reverting', 'updating',
+                'deleting') else shown
+        shown: dict[str, Any] = until(settled, f'{object_id} is {status}')
+        self.assertEqual(status, shown['status'], shown)
+        return shown
+
+    def delete(self, kind: str, object_id: str) -> None:
+        """Delete a volume or snapshot and wait for the end of it."""
+        if self.show(kind, object_id) is None:
+            return
+        self.api.call('DELETE', f'/{kind}/{object_id}')
+        until(lambda: self.show(kind, object_id) is None,
+              f'{object_id} is gone')
+
+    def there(self, volume: dict[str, Any]) -> dict[str, Any]:
+        """The volume of that name on the cluster."""
+        (found,) = [each for each in self.cloud.simulator.messages('volumes')
+                    if each['name'] == 'volume-' + volume['id']]
+        return dict(found)
+
+    def labels(self, volume: dict[str, Any]) -> dict[str, str]:
+        return {label['key']: label['value']
+                for label in self.there(volume)['labels']}
+
+    def act(self, volume: dict[str, Any], action: str,
+            **values: Any) -> None:
+        self.api.call('POST', f'/volumes/{volume["id"]}/action',
+                      {action: values})
+
+    def expected(self, volume: dict[str, Any],
+                 **changed: str) -> dict[str, str]:
+        return {'cinder_volume_id': volume['id'],
+                'openstack_project_id': 'demo',
+                'cinder_volume_type': volume['volume_type_id'],
+                'cinder_backend': 'demo_lightos', **changed}
+
+    def messages(self, volume: dict[str, Any]) -> list[str]:
+        """What Cinder tells its user of a volume."""
+        return [message['user_message'] for message in self.api.call(
+            'GET', '/messages')['messages']
+            if message['resource_uuid'] == volume['id']]
+
+
+class LabelsTest(FeaturesTestCase):
+
+    def test_new_volume_and_its_copies_have_labels_of_their_own(
+            self) -> None:
+        volume = self.make('volumes')
+        snapshot = self.make('snapshots', volume_id=volume['id'])
+        for copy in (volume, self.make('volumes', source_volid=volume['id']),
+                     self.make('volumes', snapshot_id=snapshot['id'])):
+            self.assertEqual(self.expected(copy), self.labels(copy))
+
+    def test_transferred_volume_is_labelled_with_its_new_project(
+            self) -> None:
+        volume = self.make('volumes')
+        transfer = self.api.call('POST', '/volume-transfers', {
+            'transfer': {'volume_id': volume['id'], 'name': 'x'}})['transfer']
+        self.cloud.other.call(
+            'POST', f'/volume-transfers/{transfer["id"]}/accept',
+            {'accept': {'auth_key': transfer['auth_key']}})
+        self.assertEqual(
+            self.expected(volume, openstack_project_id='other'),
+            self.labels(volume))
+
+    def test_reverted_volume_keeps_the_labels_it_had(self) -> None:
+        volume = self.make('volumes')
+        self.make('snapshots', volume_id=volume['id'])
+        (snapshot,) = self.api.call(
+            'GET', '/snapshots', query={'volume_id': volume['id']}
+        )['snapshots']
+        transfer = self.api.call('POST', '/volume-transfers', {
+            'transfer': {'volume_id': volume['id'], 'name': 'x'}})['transfer']
+        self.cloud.other.call(
+            'POST', f'/volume-transfers/{transfer["id"]}/accept',
+            {'accept': {'auth_key': transfer['auth_key']}})
+        self.act(volume, 'revert', snapshot_id=snapshot['id'])
+        self.wait_for('volumes', volume['id'], 'available')
+        self.assertEqual(
+            self.expected(volume, openstack_project_id='other'),
+            self.labels(volume))
+
+
+@ddt.ddt
+class SectorSizeTest(FeaturesTestCase):
+
+    @ddt.data('512', '4096')
+    def test_volume_has_the_sectors_its_type_asks_for(self, size) -> None:
+        volume_type = self.make_type(lightos__sector_size=size)
+        volume = self.make('volumes', volume_type=volume_type)
+        snapshot = self.make('snapshots', volume_id=volume['id'])
+        for made in (volume, self.make('volumes', source_volid=volume['id'],
+                                       volume_type=volume_type),
+                     self.make('volumes', snapshot_id=snapshot['id'],
+                               volume_type=volume_type)):
+            self.assertEqual(int(size), self.there(made)['sectorSize'])
+
+    @ddt.data('513', 'big')
+    def test_size_that_lightos_has_not_is_an_error(self, size) -> None:
+        self.make('volumes', status='error', volume_type=self.make_type(
+            lightos__sector_size=size))
+
+    def test_type_cannot_be_changed_in_place(self) -> None:
+        volume = self.make('volumes', volume_type=self.make_type(
+            lightos__sector_size='512'))
+        self.act(volume, 'os-retype', migration_policy='never',
+                 new_type=self.make_type(lightos__sector_size='4096'))
+        time.sleep(1)
+        self.wait_for('volumes', volume['id'], 'available')
+        self.assertEqual(512, self.there(volume)['sectorSize'])
+
+
+class StatisticsTest(FeaturesTestCase):
+
+    def capabilities(self) -> dict[str, Any]:
+        (pool,) = self.cloud.pools()
+        return dict(pool['capabilities'])
+
+    def test_scheduler_knows_what_the_backend_is(self) -> None:
+        seen = self.capabilities()
+        self.assertEqual({
+            'backend_state': 'up', 'sparse_copy_volume': True,
+            'online_extend_support': True, 'multiattach': True,
+            'thin_provisioning_support': True,
+            'thick_provisioning_support': False,
+            'compression': [True, False], 'lightos_max_replicas': 3,
+            'lightos_health': 'OK'},
+            {name: seen.get(name) for name in (
+                'backend_state', 'sparse_copy_volume',
+                'online_extend_support', 'multiattach',
+                'thin_provisioning_support', 'thick_provisioning_support',
+                'compression', 'lightos_max_replicas', 'lightos_health')})
+        for name in ('total_capacity_gb', 'free_capacity_gb',
+                     'provisioned_capacity_gb',
+                     'lightos_compression_ratio'):
+            self.assertIsInstance(seen[name], (int, float))
+        self.assertNotIn('consistent_group_snapshot_enabled', seen)
+
+    def test_more_replicas_than_possible_now_are_refused(self) -> None:
+        at_scheduling = self.make_type(
+            lightos__num_replicas='3',
+            capabilities__lightos_max_replicas='>= 3')
+        at_create = self.make_type(lightos__num_replicas='3')
+        self.cloud.control.call('POST', '/nodes/2', {'state': 'Inactive'})
+        self.addCleanup(self.cloud.control.call, 'POST', '/nodes/2',
+                        {'state': 'Active'})
+        until(lambda: self.capabilities()['lightos_max_replicas'] == 2,
+              'the scheduler knows of two replicas', STATS_TIME)
+        self.assertEqual('Warning', self.capabilities()['lightos_health'])
+        refused = self.make('volumes', status='error',
+                            volume_type=at_scheduling)
+        self.assertEqual([], self.posted(refused))
+        self.assertIn('Could not find any available weighted backend',
+                      ' '.join(self.messages(refused)))
+        refused = self.make('volumes', status='error', volume_type=at_create)
+        self.assertEqual([], self.posted(refused))
+        self.assertRegex(
+            self.cloud.log.read_text(),
+            f'could not create volume {refused["id"]}: its type asks for 3 '
+            'replicas, and the cluster can hold 2 of a volume now')
+        self.cloud.control.call('POST', '/nodes/2', {'state': 'Active'})
+        self.make('volumes', volume_type=at_create)
+
+    def posted(self, volume: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the cluster was asked to create for a volume."""
+        return [request for request in self.cloud.control.call(
+            'GET', '/journal')['requests']
+            if request['method'] == 'POST' and volume['id'] in str(request)]
+
+
+class GroupsTest(FeaturesTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        made = self.api.call('POST', '/group_types', {'group_type': {
+            'name': self.getUniqueString()}})['group_type']
+        self.addCleanup(self.api.call, 'DELETE', f'/group_types/{made["id"]}')
+        self.group_type = made['id']
+        self.volume_type = self.make_type(lightos__num_replicas='2')
+
+    def make_group(self, path: str = '/groups', action: str = 'group',
+                   **values: Any) -> str:
+        made = self.api.call('POST', path, {action: values})
+        group_id = str(made['group']['id'])
+        self.addCleanup(self.delete_group, group_id)
+        self.wait_for('groups', group_id, 'available')
+        return group_id
+
+    def delete_group(self, group_id: str) -> None:
+        if self.show('groups', group_id):
+            self.api.call('POST', f'/groups/{group_id}/action',
+                          {'delete': {'delete-volumes': True}})
+            until(lambda: self.show('groups', group_id) is None,
+                  f'group {group_id} is gone')
+
+    def volumes_of(self, group_id: str) -> list[dict[str, Any]]:
+        return [each for each in self.api.call(
+            'GET', '/volumes/detail')['volumes']
+            if each['group_id'] == group_id]
+
+    def test_group_and_its_snapshot_through_all_their_life(self) -> None:
+        group = self.make_group(group_type=self.group_type,
+                                volume_types=[self.volume_type])
+        volumes = [self.make('volumes', volume_type=self.volume_type,
+                             **values)
+                   for values in ({'group_id': group}, {})]
+        self.api.call('PUT', f'/groups/{group}', {
+            'group': {'add_volumes': volumes[1]['id']}})
+        self.wait_for('groups', group, 'available')
+        self.assertEqual({volume['id'] for volume in volumes},
+                         {volume['id'] for volume in self.volumes_of(group)})
+
+        taken = self.make('group_snapshots', group_id=group)
+        self.assertEqual(
+            {self.there(volume)['UUID'] for volume in volumes},
+            {snapshot['sourceVolumeUUID'] for snapshot in
+             self.cloud.simulator.messages('snapshots')
+             if snapshot['state'] == 'Available'})
+
+        for source in ({'group_snapshot_id': taken['id']},
+                       {'source_group_id': group}):
+            copy = self.make_group('/groups/action', 'create-from-src',
+                                   **source)
+            copies = self.volumes_of(copy)
+            self.assertEqual(2, len(copies))
+            for volume in copies:
+                self.wait_for('volumes', volume['id'], 'available')
+                self.assertEqual(volume['id'],
+                                 self.labels(volume)['cinder_volume_id'])
+            self.delete_group(copy)
+
+        self.delete('group_snapshots', taken['id'])
+        self.delete_group(group)
+        self.assertEqual([], [
+            each for each in self.cloud.simulator.messages('volumes')
+            if each['state'] not in ('Deleting', 'Deleted') and
+            each['name'].partition('-')[2] in
+            {volume['id'] for volume in volumes}])
+
+    def test_consistency_that_is_not_there_is_refused(self) -> None:
+        made = self.api.call('POST', '/group_types', {'group_type': {
+            'name': self.getUniqueString(), 'group_specs': {
+                'consistent_group_snapshot_enabled': '<is> True'}}})
+        type_id = made['group_type']['id']
+        self.addCleanup(self.api.call, 'DELETE', f'/group_types/{type_id}')
+        group = self.api.call('POST', '/groups', {'group': {
+            'group_type': type_id,
+            'volume_types': [self.volume_type]}})['group']
+        self.addCleanup(self.delete_group, group['id'])
+        self.wait_for('groups', group['id'], 'error')
