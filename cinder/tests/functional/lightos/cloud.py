@@ -197,8 +197,11 @@ class Cloud:
             {'OS_GLANCE_CONFIG_DIR': str(etc)})
         self.glance = f'http://127.0.0.1:{told["port"]}'
 
-    def start_cinder(self) -> 'Cinder':
-        """Start Cinder, with the backup service."""
+    def start_cinder(self, caching: Sequence[str] = ()) -> 'Cinder':
+        """Start Cinder, with the backup service.
+
+        :param caching: the backends that keep a volume of each image
+        """
         of_cinder = self._where.environment / 'etc' / 'cinder'
         # Cinder asks sudo for root's rights, which it has here already.
         shims = self.directory / 'bin'
@@ -220,13 +223,17 @@ class Cloud:
                 **{f'quota_{resource}': -1 for resource in (
                     'volumes', 'snapshots', 'gigabytes', 'backups',
                     'backup_gigabytes')},
+                'cinder_internal_tenant_project_id': 'internal',
+                'cinder_internal_tenant_user_id': 'internal',
                 'rootwrap_config': rootwrap,
                 'image_conversion_dir': self.directory / 'conversion',
                 'backup_driver':
                     'cinder.backup.drivers.posix.PosixBackupDriver',
                 'backup_posix_path': self.directory / 'backups',
                 # A backup of a GiB has many of these files.
-                'backup_file_size': 64 * MIB}},
+                'backup_file_size': 64 * MIB},
+             **{name: {'image_volume_cache_enabled': 'True'}
+                for name in caching}},
             ['--backup'], {'PATH': path})
         return Cinder(url)
 

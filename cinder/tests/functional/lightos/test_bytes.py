@@ -75,7 +75,7 @@ class BytesTest(testtools.TestCase):
             cls.host = cloud.Host(cls.cloud.directory)
             cls.cloud.start_glance(glance)
             cls.images = cloud.Images(cls.cloud.glance)
-            cls.cinder = cls.cloud.start_cinder()
+            cls.cinder = cls.cloud.start_cinder(caching=('second',))
             for backend in BACKENDS:
                 cls.cinder.api.call('POST', '/types', {'volume_type': {
                     'name': backend, 'extra_specs': {
@@ -154,6 +154,28 @@ class BytesTest(testtools.TestCase):
         volume = self.volume(imageRef=self.image(qcow2, 'qcow2'))
         self.assertEqual(cloud.checksum(str(path)),
                          self.checksum(volume, 16 * cloud.MIB))
+
+    def test_image_that_is_cached_is_cloned(self) -> None:
+        path = self.file('cached', 8 * cloud.MIB)
+        image = self.image(path, 'raw')
+        self.volume(imageRef=image, volume_type='second')
+        volume = self.volume(imageRef=image, volume_type='second')
+        cached = self.on_cluster('second', volume)['sourceSnapshotName']
+        self.assertThat(cached, testtools.matchers.StartsWith(
+            f'for_clone_{volume}_'))
+        self.assertEqual(cloud.checksum(str(path)),
+                         self.checksum(volume, 8 * cloud.MIB))
+
+    def test_cached_image_outlives_the_volumes_made_of_it(self) -> None:
+        path = self.file('kept', 8 * cloud.MIB)
+        image = self.image(path, 'raw')
+        for _try in range(2):
+            volume = self.cinder.create(
+                'volume', size=1, imageRef=image, volume_type='second')
+            self.cinder.remove('volume', volume['id'])
+        volume_id = self.volume(imageRef=image, volume_type='second')
+        self.assertEqual(cloud.checksum(str(path)),
+                         self.checksum(volume_id, 8 * cloud.MIB))
 
     def test_image_from_volume(self) -> None:
         volume = self.volume()
