@@ -40,9 +40,13 @@ PROGRAMS = pathlib.Path(sys.executable).parent
 
 DRIVER = 'cinder/volume/drivers/lightos'
 TESTS = 'cinder/tests/unit/volume/drivers/lightos'
-PAGE = ('doc/source/configuration/block-storage/drivers/'
-        'lightbits-lightos-driver.rst')
+PAGES = ('doc/source/configuration/block-storage/drivers/'
+         'lightbits-lightos-driver.rst',
+         'doc/source/configuration/block-storage/drivers/lightos-audit.rst')
 NOTES = 'releasenotes/notes'
+PROJECT = 'pyproject.toml'
+SCRIPTS = '[project.scripts]\n'
+AUDIT = 'lightos-audit = "cinder.volume.drivers.lightos.audit:main"\n'
 MATRIX = 'doc/source/reference/support-matrix.ini'
 OPTS = 'cinder/opts.py'
 # Of the driver that goes: its module, and the tests of that module.
@@ -115,7 +119,7 @@ def copied() -> Iterator[pathlib.Path]:
                                (NOTES, '*.yaml')):
         for path in (TREE / directory).glob(pattern):
             yield path.relative_to(TREE)
-    yield pathlib.Path(PAGE)
+    yield from map(pathlib.Path, PAGES)
 
 
 def change(tree: pathlib.Path) -> None:
@@ -126,6 +130,10 @@ def change(tree: pathlib.Path) -> None:
         (tree / path.parent).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(TREE / path, tree / path)
     set_support(tree / MATRIX, TREE / MATRIX)
+    project = (tree / PROJECT).read_text()
+    if SCRIPTS not in project:
+        raise TreeError(f'{tree / PROJECT} has no {SCRIPTS}')
+    (tree / PROJECT).write_text(project.replace(SCRIPTS, SCRIPTS + AUDIT))
     run(tree, sys.executable, 'tools/config/generate_cinder_opts.py')
     git(tree, 'add', '--all', '--force')
     git(tree, 'commit', '--quiet', '--message', MESSAGE)
@@ -176,7 +184,7 @@ def checks(tree: pathlib.Path) -> list[Check]:
         # The rules that ruff had by itself when Cinder took it up.
         Check('ruff', (*module, 'ruff', 'check', '--select', 'E4,E7,E9,F',
                        DRIVER, TESTS)),
-        Check('documentation style', (*module, 'doc8', PAGE)),
+        Check('documentation style', (*module, 'doc8', *PAGES)),
         Check('options', ('bash', 'tools/config/check_uptodate.sh')),
         Check('options as Python', (*module, 'py_compile', OPTS)),
         Check('interface of drivers', (
