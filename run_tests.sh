@@ -36,6 +36,7 @@ FULL_STAGES=(
     'faults         py3 -- faults'
     'outages        py3 -- outages'
     'operations     py3 -- operations'
+    'administration py3 -- administration'
     'bytes          py3 -- bytes'
     'nvme           py3 -- nvme'
     'coverage       cover'

@@ -389,11 +389,23 @@ class Cloud:
                 for message in simulator.messages('volumes')
                 if message['state'] not in ('Deleting', 'Deleted')]
 
+    def control(self, name: str) -> rest.Api:
+        """The interface by which a test rules a cluster."""
+        return rest.Api(self.clusters[name].control, {})
+
+    def lightos(self, name: str) -> rest.Api:
+        """The API of a cluster, as its administrator uses it."""
+        where = self.clusters[name].address
+        assert where.jwt_file and where.ca_file
+        return rest.Api(
+            f'https://{where.addresses[0]}:{where.port}/api/v2',
+            {'Authorization': f'Bearer {where.jwt_file.read_text().strip()}'},
+            where.ca_file)
+
     def requests(self, name: str) -> list[dict[str, Any]]:
         """Every request to a cluster."""
-        requests: list[dict[str, Any]] = rest.Api(
-            self.clusters[name].control, {}).call(
-                'GET', '/journal')['requests']
+        requests: list[dict[str, Any]] = self.control(name).call(
+            'GET', '/journal')['requests']
         return requests
 
     def volume_of(self, volume_id: str) -> Volume:
