@@ -197,8 +197,9 @@ def run(suite: str, arguments: list[str]) -> bool:
     passed = sum(o.status in ('success', 'xfail') for o in outcomes)
     skipped = sum(o.status == 'skip' for o in outcomes)
     failed = len(outcomes) - passed - skipped
-    if not complete and not failed:
-        # Nothing was run, a module could not be imported for instance.
+    if not complete and not failed and (passed or not skipped):
+        # Nothing was run, a module could not be imported for instance. When
+        # all are skipped stestr fails, too, but that is no failure.
         failed = 1
     for outcome in outcomes:
         if outcome.status == 'skip' and not passed:

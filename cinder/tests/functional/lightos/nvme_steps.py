@@ -38,7 +38,8 @@ BLOCK = 64 * 1024
 CONTENT = 16 * MIB
 # Seconds. Twice the longest that was seen, and more.
 SEEN_TIME = 60
-STALL_TIME = 40
+# Where error recovery waits, the kernel's I/O timeout of 30 s ends a stall.
+STALL_TIME = 35
 CONNECTOR_TIME = 30
 DATA = pathlib.Path('/tmp/contents')
 
