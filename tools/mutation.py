@@ -14,10 +14,10 @@
 
     mutation.py [--processes P] [ROOM ...]
 
-A ROOM is a module of the driver; without one all are done. cosmic-ray makes
-the changed code. Each change is tried in a process of its own, forked from one
-that has imported Cinder already, and never written to a file: the files are
-linked into the environment.
+A ROOM is a module of the driver; without one all that --help lists are done.
+cosmic-ray makes the changed code. Each change is tried in a process of its
+own, forked from one that has imported Cinder already, and never written to a
+file: the files are linked into the environment.
 
 Changes that no test notices are listed in mutation_survivors.txt, each with
 the reason why it may stay. It fails if one is not listed, and if a listed one
@@ -113,7 +113,8 @@ OPERATORS = (
 
 NOTICED, SURVIVED = 0, 1
 # A test that has not ended after so many times what all of them take for the
-# unchanged code has noticed that something is wrong.
+# unchanged code has noticed that something is wrong. On a busy machine it may
+# just be slow: these changes are counted apart.
 PATIENCE = 3
 
 
@@ -231,10 +232,11 @@ def ended(children: dict[int, tuple[Mutant, float]]) -> Iterator[
             yield mutant, status
 
 
-def survivors(room: str, processes: int) -> tuple[int, list[str]]:
+def survivors(room: str, processes: int) -> tuple[int, int, list[str]]:
     """Try out every change of a room.
 
-    :returns: how many there are, and which of them no test noticed
+    :returns: how many there are, how many of them ran out of time, and which
+        of them no test noticed
     """
     original = Mutant(room, (SOURCES / f'{room}.py').read_text())
     began = time.monotonic()
@@ -243,7 +245,7 @@ def survivors(room: str, processes: int) -> tuple[int, list[str]]:
         sys.exit(f'{room}: its tests fail without any change.')
     seconds = (time.monotonic() - began) * PATIENCE + 10
     waiting = list(mutants(room))
-    count, found = len(waiting), []
+    count, late, found = len(waiting), 0, []
     children: dict[int, tuple[Mutant, float]] = {}
     while waiting or children:
         while waiting and len(children) < processes:
@@ -253,8 +255,9 @@ def survivors(room: str, processes: int) -> tuple[int, list[str]]:
         for mutant, status in ended(children):
             if os.waitstatus_to_exitcode(status) == SURVIVED:
                 found.append(mutant.name)
+            late += os.WIFSIGNALED(status)
         time.sleep(0.02)
-    return count, sorted(found)
+    return count, late, sorted(found)
 
 
 def read_explained() -> dict[str, str]:
@@ -293,7 +296,7 @@ def main() -> int:
     explained = read_explained()
     total = surviving = complaining = 0
     for room in given.rooms or ROOMS:
-        count, found = survivors(room, given.processes)
+        count, late, found = survivors(room, given.processes)
         listed = {name for name in explained if name.startswith(f'{room}.')}
         complaints = [f'No test notices {name}'
                       for name in found if name not in listed]
@@ -301,7 +304,8 @@ def main() -> int:
                        for name in sorted(listed - set(found))]
         total += count
         surviving += len(found)
-        print(f'{room}: {count} changes, {count - len(found)} noticed, '
+        print(f'{room}: {count} changes, {count - len(found)} noticed '
+              f'({late} by the time they took), '
               f'{len(listed & set(found))} explained, '
               f'{len(set(found) - listed)} not')
         print(*complaints, sep='\n', end='\n' * bool(complaints), flush=True)
