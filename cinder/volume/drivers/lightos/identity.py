@@ -167,13 +167,8 @@ def project_of(specs: Mapping[str, str]) -> str:
 
 def extra_specs(volume: Volume) -> Mapping[str, str]:
     """The extra specs of the type of a volume, if it has one."""
-    found = volume_type(volume)
+    found: Optional[VolumeType] = volume.volume_type
     return (found and found.extra_specs) or {}
-
-
-def volume_type(volume: Volume) -> Optional[VolumeType]:
-    """The type of a volume, if it has one."""
-    return volume.volume_type if volume.volume_type_id else None
 
 
 def of_volume(volume: Volume) -> VolumeIdentity:

@@ -20,6 +20,7 @@ from oslo_utils import strutils
 from cinder import exception
 from cinder.i18n import _
 from cinder.objects.volume import Volume
+from cinder.objects.volume_type import VolumeType
 from cinder.volume import configuration
 from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import replies
@@ -130,7 +131,7 @@ def read(extra_specs: Mapping[str, str],
 
 
 def _qos_specs(volume: Volume) -> Mapping[str, str]:
-    volume_type = identity.volume_type(volume)
+    volume_type: Optional[VolumeType] = volume.volume_type
     if volume_type is None or not volume_type.qos_specs_id:
         return {}
     # Not by the type's own attribute, which only an administrator can load.

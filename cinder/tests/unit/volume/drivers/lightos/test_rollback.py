@@ -119,6 +119,14 @@ class RevertTestCase(base.LightOSTestCase):
         self.revert()
         self.assertEqual('old', self.there.data)
 
+    def test_v8_what_another_writer_changes_is_not_taken_for_the_rollback(
+            self) -> None:
+        self.server.fault('RollbackVolume', before=lambda _request: setattr(
+            self.there, 'name', 'renamed'))
+        self.revert()
+        self.assertEqual('old', self.there.data)
+        self.assertEqual(2, self.server.operations().count('RollbackVolume'))
+
     @ddt.data((400, 3), (403, 7), (501, 12))
     @ddt.unpack
     def test_v8_refused_is_an_error_that_makes_cinder_copy_nothing(
