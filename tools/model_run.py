@@ -36,6 +36,8 @@ TREE = pathlib.Path(__file__).resolve().parent.parent
 # The tree's own directory cinder must not hide the installed one.
 sys.path[:0] = [str(TREE)]
 os.environ.setdefault('OS_CINDER_DISABLE_EVENTLET_PATCHING', 'true')
+# It would end a process that plays many sequences after a minute.
+os.environ['OS_TEST_TIMEOUT'] = '0'
 warnings.simplefilter('ignore')
 
 from cinder.tests.functional.lightos import model_cinder  # noqa: E402
