@@ -43,6 +43,7 @@ TESTS = 'cinder/tests/unit/volume/drivers/lightos'
 PAGES = ('doc/source/configuration/block-storage/drivers/'
          'lightbits-lightos-driver.rst',
          'doc/source/configuration/block-storage/drivers/lightos-audit.rst')
+FIGURES = ('doc/source/configuration/figures/lightbits-lightos.svg',)
 NOTES = 'releasenotes/notes'
 PROJECT = 'pyproject.toml'
 SCRIPTS = '[project.scripts]\n'
@@ -119,7 +120,7 @@ def copied() -> Iterator[pathlib.Path]:
                                (NOTES, '*.yaml')):
         for path in (TREE / directory).glob(pattern):
             yield path.relative_to(TREE)
-    yield from map(pathlib.Path, PAGES)
+    yield from map(pathlib.Path, PAGES + FIGURES)
 
 
 def change(tree: pathlib.Path) -> None:
