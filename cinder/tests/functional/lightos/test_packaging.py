@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import tempfile
 import venv
+import zipfile
 
 import testtools
 
@@ -140,6 +141,43 @@ class PackagingTest(testtools.TestCase):
         self.assertEqual(2, ended.returncode)
         self.assertIn('enabled_backends',
                       json.loads(ended.stdout)['errors'][0])
+
+    def test_source_distribution_makes_the_same_package(self) -> None:
+        directory = self.wheel.parent / 'source'
+        self.environment.run('-m', 'pip', 'install', 'build')
+        self.environment.run('-m', 'build', '--sdist', '--outdir',
+                             str(directory), str(self.tree))
+        (source,) = directory.glob('cinder_lightos-*.tar.gz')
+        self.environment.run('-m', 'pip', 'wheel', '--no-deps',
+                             '--wheel-dir', str(directory), str(source))
+        self.assertEqual(self._modules(self.wheel), self._modules(
+            directory / self.wheel.name))
+
+    def _modules(self, wheel: pathlib.Path) -> dict[str, bytes]:
+        """Return the content of each module and of the console scripts."""
+        with zipfile.ZipFile(wheel) as archive:
+            return {name: archive.read(name) for name in archive.namelist()
+                    if name.endswith(('.py', '/entry_points.txt'))}
+
+    @testtools.skipUnless(shutil.which('dpkg-deb'), 'there is no dpkg-deb')
+    def test_debian_package_puts_the_driver_beside_that_of_cinder(
+            self) -> None:
+        directory = self.wheel.parent / 'debian'
+        directory.mkdir()
+        subprocess.run([self.tree / 'tools' / 'debian_package.sh', directory],
+                       check=True, stdout=subprocess.PIPE, timeout=60)
+        (package,) = directory.glob('cinder-lightos_*_all.deb')
+        subprocess.run(['dpkg-deb', '--extract', package, directory / 'root'],
+                       check=True, timeout=60)
+        site = directory / 'root/usr/lib/python3/dist-packages'
+        self.assertEqual(
+            {name: content for name, content in
+             self._modules(self.wheel).items() if name.endswith('.py')},
+            {str(path.relative_to(site)): path.read_bytes()
+             for path in site.rglob('*') if path.is_file()})
+        self.assertEqual(
+            {'lightos-audit'},
+            {path.name for path in (directory / 'root/usr/bin').iterdir()})
 
     def test_uninstall_brings_back_the_driver_of_cinder(self) -> None:
         before = self.environment.driver_file()

@@ -144,6 +144,11 @@ class StateTestCase(StatsTestCase):
         self.assertIn('HTTP 403', lines[0])
         self.assertIn('INFO The LightOS backend is up again', lines[1])
 
+    def test_d1_driver_version_is_the_one_of_the_class(self):
+        with mock.patch.object(type(self.driver), 'VERSION', '9.8.7'):
+            self.driver = self.make_driver()
+        self.assertEqual('9.8.7', self.stats()['driver_version'])
+
     def test_d1_what_the_backend_can(self):
         stats = self.stats()
         self.assertEqual({
