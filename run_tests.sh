@@ -27,7 +27,7 @@ STAGES=(
     'simulator      py3 -- simulator'
     'properties     py3 -- properties'
     'requests       py3 -- requests'
-    'packaging      py3 -- packaging'
+    'packaging      py3 -- packaging devstack'
     'demo           py3 -- demo'
     'features       py3 -- features'
     'audit          py3 -- audit'
@@ -43,6 +43,8 @@ FULL_STAGES=(
     'docs           docs'
     'releasenotes   releasenotes'
     'cinder-24      cinder-24'
+    'release        py3 -- release'
+    'cinder-tree    cinder-tree'
     'model          py3 -- model'
 )
 
@@ -53,12 +55,16 @@ usage() {
     cat <<EOF
 Usage: ./run_tests.sh [--full] [STAGE ...] [-- ARGUMENT ...]
        ./run_tests.sh --cinder N
+       ./run_tests.sh --matrix [--json FILE] [N[/PYTHON] ...]
 
 Without a STAGE all of these are run:
  $(printf ' %s' "${STAGES[@]%% *}")
 --full       these as well:
  $(printf ' %s' "${FULL_STAGES[@]%% *}")
---cinder N   only the unit tests, with major version N (24 to 29) of Cinder
+--cinder N   with major version N (24 to 29) of Cinder the unit tests, its check
+             of the interface, the demonstration and the package
+--matrix     the same with each Cinder from 24 to 29 and each Python that it
+             takes, or with those that are named: 24 or 24/3.10
 
 An ARGUMENT goes to "stestr run", a regular expression of names of tests for
 instance: ./run_tests.sh unit -- test_access
@@ -168,6 +174,11 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
         exit
         ;;
     --full) full=yes ;;
+    --matrix)
+        mkdir -p "$LOGS"
+        make_tox
+        exec .tox/run_tests/bin/python tools/matrix.py "${@:2}"
+        ;;
     --cinder)
         [[ ${2:-} =~ ^2[4-9]$ ]] ||
             die "--cinder takes a major version of Cinder, 24 to 29"

@@ -57,6 +57,7 @@ def _run(given: arguments.Arguments, where: layout.Layout,
          argv: Sequence[str]) -> None:
     with environment.locked(where):
         _clear(where)
+        where.logs.mkdir(exist_ok=True)
         if pathlib.Path(sys.prefix) == where.environment:
             # It imports what only the environment is sure to have.
             from demo import demonstration
@@ -69,7 +70,8 @@ def _run(given: arguments.Arguments, where: layout.Layout,
 
 def main(argv: Sequence[str]) -> int:
     given = arguments.parse(argv)
-    where = layout.Layout(given.directory)
+    where = layout.Layout(
+        given.directory, pathlib.Path(sys.prefix) if given.installed else None)
     for number in errors.SIGNALS:
         signal.signal(number, _interrupt)
     try:

@@ -39,11 +39,15 @@ class Arguments(NamedTuple):
 
     :param directory: takes every file of the demonstration
     :param keep: leave Cinder and the simulator running
+    :param installed: use the Cinder beside this Python, which has the driver
+    :param native_threads: run that Cinder without eventlet
     :param stop: do nothing but stop what an earlier --keep left running
     :param cluster: the cluster to use; None is the simulator
     """
     directory: pathlib.Path
     keep: bool
+    installed: bool
+    native_threads: bool
     stop: bool
     cluster: Optional[RealCluster]
 
@@ -73,6 +77,14 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument(
         '--stop', action='store_true',
         help='stop what --keep left running and do nothing else')
+    parser.add_argument(
+        '--installed', action='store_true',
+        help='use the Cinder that is installed beside this Python, with this '
+             'driver, in place of an environment of its own')
+    parser.add_argument(
+        '--native-threads', action='store_true',
+        help='run Cinder in native threads, which it can from 29 on, in place '
+             'of eventlet')
     real = parser.add_argument_group(
         'a real cluster', 'Only the volumes that the demonstration makes are '
         'looked at, and no node is stopped.')
@@ -92,5 +104,5 @@ def parse(argv: Sequence[str]) -> Arguments:
                               given.ca_file)
     elif given.jwt_file or given.ca_file:
         parser.error('--jwt-file and --ca-file need --address')
-    return Arguments(given.directory.resolve(), given.keep, given.stop,
-                     cluster)
+    return Arguments(given.directory.resolve(), given.keep, given.installed,
+                     given.native_threads, given.stop, cluster)

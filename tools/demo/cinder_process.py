@@ -20,24 +20,30 @@ why on stderr, if the driver does not start.
 # Nothing that is imported here has types for its users.
 # mypy: disable-error-code="attr-defined,import-untyped,misc"
 
-# Everything imported after this uses eventlet's threads and sockets.
-from cinder import monkey_patch
-monkey_patch.patch()
+# Everything imported after this uses eventlet's threads and sockets, or native
+# ones if these are asked for.
+from demo import releases
+releases.patch()
 
 import json  # noqa: I100
 import os
 import shlex
+import socketserver
 import sys
 import threading
 import time
 from typing import Any, Callable, Iterable, NoReturn, Sequence
 import uuid
+from wsgiref import simple_server
 
 import os_brick
 from os_brick import utils as brick_utils
 from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_privsep import priv_context
+from oslo_service import wsgi
+import sqlalchemy
+from sqlalchemy import event
 
 from cinder.common import config
 from cinder.common import constants
@@ -91,6 +97,30 @@ class OneOfSeveral(service.Service):
     def report_state(self) -> None:
         service.Service.service_id = self.origin_service_id
         super().report_state()
+
+
+class ThreadingServer(socketserver.ThreadingMixIn, simple_server.WSGIServer):
+    """Serves a WSGI application, each request in a thread of its own."""
+
+    daemon_threads = True
+
+
+def share_sqlite() -> None:
+    """Let several threads or processes write to one SQLite file.
+
+    A transaction that reads before it writes would find the file changed in
+    between.
+    """
+    @event.listens_for(sqlalchemy.engine.Engine, 'connect')
+    def connect(connection: Any, record: Any) -> None:
+        connection.execute('PRAGMA journal_mode = WAL')
+        connection.execute('PRAGMA busy_timeout = 20000')
+
+    @event.listens_for(sqlalchemy.engine.Engine, 'begin')
+    def begin(connection: Any) -> None:
+        if 'in_transaction' not in connection.info:
+            connection.info['in_transaction'] = True
+            connection.exec_driver_sql('BEGIN IMMEDIATE')
 
 
 def provide_host_nqn() -> None:
@@ -151,10 +181,21 @@ def start_scheduler_and_api() -> int:
     OneOfSeveral.create(binary=constants.SCHEDULER_BINARY).start()
     if CONF.backup:
         start_backup()
+    if releases.is_native():
+        return serve_in_threads()
     api = service.WSGIService('osapi_volume')
     api.start()
     port: int = api.port
     return port
+
+
+def serve_in_threads() -> int:
+    """Serve the API where Cinder's own server is not to be had."""
+    server = simple_server.make_server(
+        CONF.osapi_volume_listen, CONF.osapi_volume_listen_port,
+        wsgi.Loader(CONF).load_app('osapi_volume'), ThreadingServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port
 
 
 def serve(**told: object) -> NoReturn:
@@ -165,6 +206,8 @@ def serve(**told: object) -> NoReturn:
 
 
 def main() -> None:
+    if releases.is_native():
+        share_sqlite()
     prepare(sys.argv[1:])
     migration.db_sync()
     # The scheduler asks for the capabilities of volume services that are

@@ -26,6 +26,7 @@ from demo import cluster
 from demo import errors
 from demo import layout
 from demo import processes
+from demo import releases
 from demo import report
 from demo import scenario
 from demo import services
@@ -98,7 +99,11 @@ def _start(given: arguments.Arguments, where: layout.Layout,
     out.text(f'Cluster      {",".join(address.addresses)} port '
              f'{address.port} ({kind})')
 
-    url = services.start_cinder(where, started, {services.BACKEND: address})
+    if given.native_threads and not releases.has_native_threads():
+        raise errors.DemoError('This Cinder has no native threads.')
+    url = services.start_cinder(
+        where, started, {services.BACKEND: address},
+        variables={releases.NATIVE_THREADS: str(given.native_threads)})
     cinder = block_storage.BlockStorage(url, address.replicas)
     scenario.until(lambda: bool(cinder.pools()),
                    'the scheduler knows no pool of the driver.')
@@ -107,7 +112,11 @@ def _start(given: arguments.Arguments, where: layout.Layout,
     if spec is None or spec.origin is None:
         raise errors.DemoError('Cinder is not installed.')
     driver = pathlib.Path(spec.origin).parent / 'volume/drivers/lightos'
-    out.text(f'Cinder       {importlib.metadata.version("cinder")} on {url}')
+    if not driver.is_dir():
+        raise errors.DemoError('This driver is not in the Cinder there.')
+    threads = 'native threads' if given.native_threads else 'eventlet'
+    version = importlib.metadata.version('cinder')
+    out.text(f'Cinder       {version} in {threads} on {url}')
     out.text(f'Driver       {driver.resolve()}')
     out.text(f'Logs         {where.logs}')
     return scenario.Scenario(

@@ -109,7 +109,6 @@ def prepare(where: layout.Layout) -> None:
 
     :raises DemoError: if a program fails
     """
-    where.logs.mkdir(parents=True, exist_ok=True)
     log = where.log('environment')
     log.write_text('')
     made = make(where.environment, 'Cinder', REQUIREMENTS.read_text(), log)

@@ -35,8 +35,6 @@ from typing import Any
 from os_brick.initiator import connector
 from os_brick.initiator.connectors.lightos import LightOSConnector
 from oslo_config import cfg
-import sqlalchemy
-from sqlalchemy import event
 
 from cinder import objects
 objects.register_all()
@@ -160,27 +158,9 @@ def mark_swap() -> None:
     Volume.save = save_and_perhaps_die
 
 
-def share_sqlite() -> None:
-    """Let several processes write to one SQLite file.
-
-    A transaction that reads before it writes would find the file changed in
-    between.
-    """
-    @event.listens_for(sqlalchemy.engine.Engine, 'connect')
-    def connect(connection: Any, record: Any) -> None:
-        connection.execute('PRAGMA journal_mode = WAL')
-        connection.execute('PRAGMA busy_timeout = 20000')
-
-    @event.listens_for(sqlalchemy.engine.Engine, 'begin')
-    def begin(connection: Any) -> None:
-        if 'in_transaction' not in connection.info:
-            connection.info['in_transaction'] = True
-            connection.exec_driver_sql('BEGIN IMMEDIATE')
-
-
 def main() -> None:
     name, *arguments = sys.argv[1:]
-    share_sqlite()
+    cinder_process.share_sqlite()
     cinder_process.prepare(arguments)
     attach_files()
     if name == 'api':
