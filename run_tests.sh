@@ -38,6 +38,7 @@ FULL_STAGES=(
     'operations     py3 -- operations'
     'administration py3 -- administration'
     'bytes          py3 -- bytes'
+    'images         py3 -- images'
     'nvme           py3 -- nvme'
     'coverage       cover'
     'docs           docs'

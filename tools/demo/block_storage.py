@@ -84,11 +84,13 @@ class BlockStorage:
 
     :param url: of the API
     :param replicas: of a volume whose type sets none
+    :param headers: go with every request
     """
 
-    def __init__(self, url: str, replicas: int) -> None:
-        self._api = rest.Api(
-            url, {'OpenStack-API-Version': f'volume {MICROVERSION}'})
+    def __init__(self, url: str, replicas: int,
+                 headers: Mapping[str, str] = {}) -> None:
+        self._api = rest.Api(url, {
+            'OpenStack-API-Version': f'volume {MICROVERSION}', **headers})
         self._replicas = replicas
 
     def pools(self) -> list[dict[str, Any]]:

@@ -75,15 +75,19 @@ def configure(where: layout.Layout, backends: Mapping[str, cluster.Address],
     :param backends: the cluster of each
     :param more: of the configuration
     """
-    sections = dict(_cinder_conf(where, backends))
-    for name, values in more.items():
-        sections[name] = {**sections.get(name, {}), **values}
-    write_conf(where.run / 'cinder.conf', sections)
+    write_conf(where.run / 'cinder.conf',
+               merged(_cinder_conf(where, backends), more))
     # Cinder's own paste file stays as it is, behind a filter.
     paste = where.environment / 'etc' / 'cinder' / 'api-paste.ini'
     write_conf(where.run / 'api-paste.ini', {'filter-app:osapi_volume': {
         'paste.filter_factory': 'demo.cinder_process:one_user',
         'next': f'config:{paste}#osapi_volume'}})
+
+
+def merged(sections: Sections, more: Sections) -> Sections:
+    """Return all of them; what both have is as in the second."""
+    return {name: {**sections.get(name, {}), **more.get(name, {})}
+            for name in [*sections, *more]}
 
 
 def cinder_variables() -> dict[str, str]:

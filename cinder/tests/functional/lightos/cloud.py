@@ -22,6 +22,7 @@ import os
 import pathlib
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -44,12 +45,12 @@ from demo import environment  # noqa: E402
 from demo import errors  # noqa: E402
 from demo import layout  # noqa: E402
 from demo import processes  # noqa: E402
-from demo import rest  # noqa: E402
 from demo import services  # noqa: E402
 from lightos_simulator import private  # noqa: E402
 
-# Those of Glance and Nova. Their releases need not be that of Cinder.
+# Those of Glance, Keystone and Nova, whose releases need not be Cinder's.
 ENVIRONMENTS = TREE / '.tox'
+GLANCE = 'glance>=31.0.0\nglance_store[cinder]\ngunicorn>=23.0.0\n'
 GIB = 1024 ** 3
 MIB = 1024 ** 2
 # Seconds that Cinder may work on one thing, and that a program may start.
@@ -134,6 +135,12 @@ class Cloud:
         self._started = processes.Processes(self._where)
         self._stack.callback(self._started.end)
         self.glance = ''
+        # The services ask sudo for root's rights, which they have already.
+        shims = self.directory / 'bin'
+        shims.mkdir()
+        (shims / 'sudo').write_text('#!/bin/sh\nexec "$@"\n')
+        (shims / 'sudo').chmod(0o755)
+        self.path = f'{shims}{os.pathsep}{search_path()}'
         self.simulators = {}
         with self.ended_if_it_fails():
             for name, options in backends.items():
@@ -168,56 +175,86 @@ class Cloud:
             name, list(arguments), TREE,
             {**environment.clean_variables(), **variables}, START_TIME).told
 
-    def start_glance(self, prefix: pathlib.Path) -> None:
+    def start_glance(self, prefix: pathlib.Path,
+                     more: services.Sections = {}) -> None:
         """Start Glance.
 
         :param prefix: of the environment that it is installed in
+        :param more: of its configuration, with its store. Without any it
+            keeps images in files and lets everybody do everything.
         """
         etc = self.directory / 'glance'
         etc.mkdir()
-        (etc / 'policy.json').write_text(json.dumps(
-            {action: '@' for action in POLICY}))
-        services.write_conf(etc / 'glance-api.conf', {
-            'DEFAULT': {'enabled_backends': 'fs:file', 'use_stderr': 'True'},
-            'glance_store': {'default_backend': 'fs'},
+        path = f'{prefix / "bin"}{os.pathsep}{self.path}'
+        services.write_conf(etc / 'rootwrap.conf', self._rootwrap(
+            prefix / 'etc' / 'glance', path))
+        services.write_conf(etc / 'glance-api.conf', services.merged({
+            'DEFAULT': {'use_stderr': 'True'},
             **{name: {'filesystem_store_datadir': etc / name} for name in (
-                'fs', 'os_glance_tasks_store', 'os_glance_staging_store')},
+                'os_glance_tasks_store', 'os_glance_staging_store')},
             'database': {'connection': f'sqlite:///{etc}/glance.sqlite'},
-            'oslo_policy': {'policy_file': etc / 'policy.json'},
+            'oslo_concurrency': {'lock_path': etc / 'locks'},
             'paste_deploy': {'config_file': prefix / 'etc' / 'glance' /
-                             'glance-api-paste.ini'}})
+                             'glance-api-paste.ini'}},
+            more or self._open_glance(etc)))
+        variables = {'OS_GLANCE_CONFIG_DIR': str(etc), 'PATH': path}
         subprocess.run(
             [prefix / 'bin' / 'glance-manage', '--config-file',
              etc / 'glance-api.conf', 'db_sync'], check=True,
             env=environment.clean_variables(), capture_output=True)
-        told = self.serve(
-            'glance',
-            [str(prefix / 'bin' / 'gunicorn'), '--config',
-             str(HERE / 'glance_gunicorn.py'), 'glance.wsgi.api'],
-            {'OS_GLANCE_CONFIG_DIR': str(etc)})
-        self.glance = f'http://127.0.0.1:{told["port"]}'
+        self.glance = self.serve_wsgi('glance', prefix, 'glance.wsgi.api',
+                                      variables)
 
-    def start_cinder(self, caching: Sequence[str] = ()) -> 'Cinder':
+    def serve_wsgi(self, name: str, prefix: pathlib.Path, application: str,
+                   variables: Mapping[str, str]) -> str:
+        """Start a WSGI application; return its URL.
+
+        :param prefix: of the environment that it is installed in, and
+            gunicorn
+        """
+        # Not as arguments: Keystone takes those of its process for its own.
+        told = self.serve(name, [str(prefix / 'bin' / 'gunicorn')], {
+            'GUNICORN_CMD_ARGS': f'--config {HERE / "gunicorn_conf.py"}',
+            'WSGI_APPLICATION': application, **variables})
+        return f'http://127.0.0.1:{told["port"]}'
+
+    @staticmethod
+    def _open_glance(etc: pathlib.Path) -> services.Sections:
+        (etc / 'policy.json').write_text(json.dumps(
+            {action: '@' for action in POLICY}))
+        return {
+            'DEFAULT': {'enabled_backends': 'fs:file'},
+            'glance_store': {'default_backend': 'fs'},
+            'fs': {'filesystem_store_datadir': etc / 'fs'},
+            'oslo_policy': {'policy_file': etc / 'policy.json'}}
+
+    @staticmethod
+    def _rootwrap(etc: pathlib.Path, path: str) -> services.Sections:
+        """The configuration of a service's rootwrap.
+
+        :param etc: of the service
+        :param path: PATH of what it may run
+        """
+        return {'DEFAULT': {'filters_path': etc / 'rootwrap.d',
+                            'exec_dirs': ','.join(path.split(os.pathsep))}}
+
+    def start_cinder(self, caching: Sequence[str] = (),
+                     more: services.Sections = {},
+                     headers: Mapping[str, str] = {}) -> 'Cinder':
         """Start Cinder, with the backup service.
 
         :param caching: the backends that keep a volume of each image
+        :param more: of its configuration
+        :param headers: of every request to it
         """
-        of_cinder = self._where.environment / 'etc' / 'cinder'
-        # Cinder asks sudo for root's rights, which it has here already.
-        shims = self.directory / 'bin'
-        shims.mkdir()
-        (shims / 'sudo').write_text('#!/bin/sh\nexec "$@"\n')
-        (shims / 'sudo').chmod(0o755)
-        path = f'{shims}{os.pathsep}{search_path()}'
         rootwrap = self.directory / 'rootwrap.conf'
-        services.write_conf(rootwrap, {'DEFAULT': {
-            'filters_path': of_cinder / 'rootwrap.d',
-            'exec_dirs': ','.join(path.split(os.pathsep))}})
+        services.write_conf(rootwrap, self._rootwrap(
+            self._where.environment / 'etc' / 'cinder', self.path))
         url = services.start_cinder(
             self._where, self._started,
             {name: simulator.address
              for name, simulator in self.simulators.items()},
-            {'DEFAULT': {
+            services.merged({'DEFAULT': {
                 **({'glance_api_servers': self.glance} if self.glance
                    else {}),
                 **{f'quota_{resource}': -1 for resource in (
@@ -232,10 +269,18 @@ class Cloud:
                 'backup_posix_path': self.directory / 'backups',
                 # A backup of a GiB has many of these files.
                 'backup_file_size': 64 * MIB},
-             **{name: {'image_volume_cache_enabled': 'True'}
-                for name in caching}},
-            ['--backup'], {'PATH': path})
-        return Cinder(url)
+                **{name: {'image_volume_cache_enabled': 'True'}
+                   for name in caching}}, more),
+            ['--backup'], {'PATH': self.path})
+        return Cinder(url, headers)
+
+    def provider_id(self, volume: str) -> str:
+        """Return what Cinder's database has of a volume."""
+        with contextlib.closing(sqlite3.connect(
+                self._where.run / 'cinder.sqlite')) as database:
+            (found,), = database.execute(
+                'SELECT provider_id FROM volumes WHERE id = ?', [volume])
+        return str(found)
 
     def log(self, name: str) -> str:
         """Return the end of a service's log."""
@@ -243,12 +288,16 @@ class Cloud:
 
 
 class Cinder(block_storage.BlockStorage):
-    """Cinder's API, and what is waited for."""
+    """Cinder's API, and what is waited for.
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, 3)
-        self.api = rest.Api(url, {
-            'OpenStack-API-Version': f'volume {block_storage.MICROVERSION}'})
+    :param url: of the API
+    :param headers: go with every request
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] = {}) -> None:
+        super().__init__(url, 3, headers)
+        self.url = url
+        self.api = self._api
 
     def create(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create a volume, snapshot or backup; return it when it is there.
@@ -369,11 +418,13 @@ class Images:
     """Glance's API.
 
     :param url: where it serves
+    :param headers: go with every request
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] = {}) -> None:
         self._url = f'{url}/v2/images'
         self._session = requests.Session()
+        self._session.headers.update(headers)
         self._session.trust_env = False
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
@@ -382,11 +433,12 @@ class Images:
         answer.raise_for_status()
         return answer
 
-    def create(self, path: pathlib.Path, disk_format: str) -> str:
+    def create(self, path: pathlib.Path, disk_format: str,
+               **values: Any) -> str:
         """Upload a file; return the image's id."""
         image: str = self._call('POST', '', json={
             'name': path.name, 'disk_format': disk_format,
-            'container_format': 'bare'}).json()['id']
+            'container_format': 'bare', **values}).json()['id']
         with path.open('rb') as file:
             self._call('PUT', f'/{image}/file', data=file, headers={
                 'Content-Type': 'application/octet-stream'})
@@ -408,6 +460,20 @@ class Images:
             for block in answer.iter_content(MIB):
                 digest.update(block)
         return digest.hexdigest()
+
+    def locations(self, image: str) -> list[str]:
+        """Return the URLs of what holds the image; only services may ask."""
+        return [location['url'] for location
+                in self._call('GET', f'/{image}/locations').json()]
+
+    def admit(self, image: str, project: str) -> None:
+        """Let another project use the image, if it accepts that."""
+        self._call('POST', f'/{image}/members', json={'member': project})
+
+    def accept(self, image: str, project: str) -> None:
+        """Accept, as the project, an image of another one's."""
+        self._call('PUT', f'/{image}/members/{project}',
+                   json={'status': 'accepted'})
 
     def delete(self, image: str) -> None:
         self._call('DELETE', f'/{image}')

@@ -27,7 +27,6 @@ import testtools
 from cinder.tests.functional.lightos import cloud
 from cinder.tests.functional.lightos import processes
 
-GLANCE = 'glance>=31.0.0\ngunicorn>=23.0.0\n'
 NOVA = 'nova>=32.0.0\n'
 BACKENDS = ('first', 'second')
 # The cluster goes on working after it has answered: a driver that does not
@@ -64,7 +63,7 @@ class BytesTest(testtools.TestCase):
         super().setUpClass()
         cloud.require('qemu-img of qemu-utils', 'mount of mount',
                       'ip of iproute2')
-        glance = cloud.make_environment('glance', GLANCE)
+        glance = cloud.make_environment('glance', cloud.GLANCE)
         cls.nova = cloud.make_environment('nova', NOVA)
         cloud.enter_namespaces()
         cls.cloud = cloud.Cloud(dict.fromkeys(BACKENDS, OPTIONS))

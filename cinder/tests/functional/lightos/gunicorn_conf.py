@@ -9,11 +9,16 @@
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
 #    under the License.
-"""How gunicorn serves Glance: it prints {"port": N} when it does."""
+"""How gunicorn serves Glance and Keystone.
+
+It prints {"port": N} when it does, and WSGI_APPLICATION names which it is.
+"""
 
 import json
+import os
 import sys
 
+wsgi_app = os.environ['WSGI_APPLICATION']
 bind = '127.0.0.1:0'
 worker_class = 'gthread'
 workers = 1
