@@ -14,10 +14,16 @@
 
     mutation.py [--processes P] [ROOM ...]
 
-A ROOM is a module of the driver; without one all that --help lists are done.
-cosmic-ray makes the changed code. Each change is tried in a process of its
-own, forked from one that has imported Cinder already, and never written to a
-file: the files are linked into the environment.
+A ROOM is a module of the driver; without one all of them are done. cosmic-ray
+makes the changed code. Each change is tried in a process of its own, forked
+from one that has imported Cinder already, and never written to a file: the
+files are linked into the environment.
+
+A change is tried on the tests that run the changed statement, or on any if it
+is outside of functions, until one fails: those of the room itself come first,
+then those that run what few others run, and after 300 it counts as not
+noticed. Which tests run a statement is measured before, and kept in the
+environment until the driver or the tests are changed.
 
 Changes that no test notices are listed in mutation_survivors.txt, each with
 the reason why it may stay. It fails if one is not listed, and if a listed one
@@ -25,74 +31,47 @@ is noticed or cannot be made any more.
 """
 
 import argparse
+import collections
 import difflib
+import functools
+import hashlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import io
+import json
 import os
 import pathlib
+import resource
 import signal
 import sys
 import time
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional
 import unittest
 import warnings
 
 # The tree's own directory cinder must not hide the installed one.
 os.environ.setdefault('OS_CINDER_DISABLE_EVENTLET_PATCHING', 'true')
+# The tests get a limit of their own here.
+os.environ.pop('OS_TEST_TIMEOUT', None)
 warnings.simplefilter('ignore')
 
 from cosmic_ray import ast  # noqa: E402
 from cosmic_ray.ast import ast_query  # noqa: E402
 from cosmic_ray import mutating  # noqa: E402
 from cosmic_ray import plugins  # noqa: E402
+import coverage  # noqa: E402
 
 TREE = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = TREE / 'cinder' / 'volume' / 'drivers' / 'lightos'
 SURVIVORS = TREE / 'tools' / 'mutation_survivors.txt'
 PACKAGE = 'cinder.volume.drivers.lightos'
 TESTS = 'cinder.tests.unit.volume.drivers.lightos'
+TEST_SOURCES = TREE / TESTS.replace('.', '/')
+MEASURED = pathlib.Path(sys.prefix) / 'mutation'
 
-# The tests of each room, those that notice most first.
-ROOMS = {
-    'access': 'access attachments',
-    'answers': 'connection',
-    'attachments': 'attachments concurrency access',
-    'changes': 'attachments volumes migration rollback driver labels qos '
-               'retype',
-    'cluster': 'cluster stats driver attachments',
-    'commands': 'commands connection volumes snapshots rollback migration',
-    'connection': 'connection endpoints credentials cluster',
-    'copies': 'sector_size snapshots volumes images',
-    'credentials': 'credentials connection',
-    'driver': 'driver volumes snapshots attachments migration rollback stats '
-              'concurrency',
-    'endpoints': 'endpoints connection cluster',
-    'exception': 'operation driver attachments volumes',
-    'identity': 'identity snapshots volumes migration driver',
-    'images': 'images',
-    'labelling': 'labels migration rollback retype manage',
-    'labels': 'labels identity volumes migration',
-    'listing': 'listing commands',
-    'lookup': 'identity volumes attachments migration snapshots labels',
-    'manage': 'manage',
-    'manageable': 'manageable manage',
-    'migration': 'migration',
-    'operation': 'operation volumes snapshots attachments',
-    'owners': 'manage manageable',
-    'qos': 'qos retype manage',
-    'replies': 'replies volumes snapshots cluster stats',
-    'retype': 'retype qos rollback',
-    'rollback': 'rollback',
-    'snapshots': 'snapshots volumes identity',
-    'specs': 'specs volumes driver qos retype',
-    'stats': 'stats cluster driver scheduling',
-    'transport': 'connection credentials',
-    'volumes': 'volumes identity snapshots labels',
-    'waiting': 'waiting operation volumes',
-}
+ROOMS = sorted(path.stem for path in SOURCES.glob('*.py')
+               if path.stem != '__init__')
 
 # Of the many replacements of one operator, those that a test can be asked to
 # notice: "==" for "is", say, is the same on what the driver compares. That of
@@ -111,36 +90,84 @@ OPERATORS = (
         'Pow_Mul', 'BitAnd_BitOr')),
 )
 
-NOTICED, SURVIVED = 0, 1
-# A test that has not ended after so many times what all of them take for the
-# unchanged code has noticed that something is wrong. On a busy machine it may
-# just be slow: these changes are counted apart.
-PATIENCE = 3
+NOTICED, SURVIVED, BROKEN = 0, 1, 2
+# A test that takes so many times what it takes for the unchanged code, and
+# ten seconds more, has noticed that something is wrong. On a busy machine it
+# may just be slow: these changes are counted apart.
+PATIENCE, GRACE = 3, 10
+# Nearly all tests run the innermost statements, and those that have not failed
+# by then are not about them.
+MOST_TESTS = 300
+# Bytes of memory with which a change that never ends is stopped.
+MEMORY = 4 << 30
+
+
+class Test(NamedTuple):
+    """A unit test.
+
+    :param seconds: that it takes
+    :param lines: of each room, those that it runs
+    """
+
+    name: str
+    seconds: float
+    lines: dict[str, list[int]]
+
+    @property
+    def module(self) -> str:
+        return self.name.rsplit('.', 2)[0]
 
 
 class Mutant(NamedTuple):
     """One change of a room.
 
-    :param name: the room and definition that it is in, and the lines
+    :param name: the room and definition that it is in, and the lines; a
+        number if that is not the first such change
+    :param lines: the statement that is changed, None if it is run when the
+        room is imported
     """
 
     name: str
     source: str
+    lines: Optional[range]
 
 
 def mutants(room: str) -> Iterator[Mutant]:
     """Make every change of a room."""
     source = (SOURCES / f'{room}.py').read_text()
     tree = ast.get_ast(source)
+    made: collections.Counter[str] = collections.Counter()
     for name in OPERATORS:
         operator = plugins.get_operator(f'core/{name}')()
-        places = (node for node in ast.ast_nodes(tree)
-                  for _position in operator.mutation_positions(node))
-        for occurrence, node in enumerate(places):
+        places = ((node, position[0]) for node in ast.ast_nodes(tree)
+                  for position in operator.mutation_positions(node))
+        for occurrence, (node, start) in enumerate(places):
             changed = mutating.mutate_code(source, operator, occurrence)
             where = ast_query.ASTQuery(node).get_definition_name()
-            yield Mutant('%s.%s: %s' % (room, where or 'module',
-                                        difference(source, changed)), changed)
+            what = '%s.%s: %s' % (room, where or 'module',
+                                  difference(source, changed))
+            made[what] += 1
+            yield Mutant(
+                what if made[what] == 1 else f'{what} ({made[what]})',
+                changed, statement(tree.get_leaf_for_position(start)))
+
+
+def statement(leaf: Any) -> Optional[range]:
+    """The lines of the statement that something is in.
+
+    Of a compound statement: the part of its head.
+
+    :returns: None if it is not in the body of a function
+    """
+    part, node = leaf, leaf.parent
+    while node.parent.type not in ('suite', 'file_input'):
+        part, node = node, node.parent
+    whole = node if node.type == 'simple_stmt' else part
+    while node.parent is not None:
+        node, child = node.parent, node
+        if node.type == 'funcdef' and child is node.children[-1]:
+            return range(whole.start_pos[0], whole.end_pos[0] + 1)
+    return None
 
 
 def difference(before: str, after: str) -> str:
@@ -176,87 +203,202 @@ def prepare() -> None:
     # It makes the database, which is kept.
     case.setUp()
     case.doCleanups()
+    # What is imported again for each change is compiled only once.
+    MEASURED.mkdir(exist_ok=True)
+    sys.pycache_prefix = str(MEASURED)
+    sys.dont_write_bytecode = False
     # What these import from elsewhere stays imported.
-    for path in (TREE / TESTS.replace('.', '/')).glob('test_*.py'):
+    for path in TEST_SOURCES.glob('test_*.py'):
         importlib.import_module(f'{TESTS}.{path.stem}')
 
 
-def try_out(room: str, source: str) -> int:
-    """Run the tests of a room on other source code of it.
-
-    :returns: SURVIVED if all of them pass
-    """
+def forget() -> None:
+    """Have the driver and its tests imported again when they are needed."""
     for name in [name for name in sys.modules
                  if name.startswith((PACKAGE, TESTS))]:
         del sys.modules[name]
     for name in PACKAGE, TESTS:
         parent, _dot, child = name.rpartition('.')
         delattr(sys.modules[parent], child)
-    sys.meta_path.insert(0, Finder(room, source))
-    loader = unittest.TestLoader()
-    for name in ROOMS[room].split():
-        suite = loader.loadTestsFromName(f'{TESTS}.test_{name}')
-        result = unittest.TextTestRunner(
-            io.StringIO(), failfast=True, verbosity=0).run(suite)
-        if not result.wasSuccessful():
-            return NOTICED
-    return SURVIVED
 
 
-def fork(room: str, source: str) -> int:
-    """Begin to try a change out and return the process."""
+def load(module: str) -> dict[str, unittest.TestCase]:
+    """The tests of a module by their names."""
+    found: dict[str, unittest.TestCase] = {}
+
+    def collect(suite: Iterable[Any]) -> None:
+        for each in suite:
+            if isinstance(each, unittest.TestCase):
+                found[each.id()] = each
+            else:
+                collect(each)
+
+    collect(unittest.TestLoader().loadTestsFromModule(
+        importlib.import_module(module)))
+    return found
+
+
+def passes(test: unittest.TestCase) -> bool:
+    result = unittest.TestResult()
+    unittest.TestSuite([test]).run(result)
+    return result.wasSuccessful()
+
+
+def fork(work: Callable[[], int]) -> int:
+    """Begin to do something in a process of its own, and return that.
+
+    :param work: what to do; it returns the status of the process
+    """
     child = os.fork()
     if child:
         return child
-    status = NOTICED
+    status = BROKEN
     try:
-        os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
-        status = try_out(room, source)
+        forget()
+        status = work()
     finally:
         os._exit(status)
 
 
-def ended(children: dict[int, tuple[Mutant, float]]) -> Iterator[
-        tuple[Mutant, int]]:
-    """Yield the changes whose tests are done, and how they ended."""
-    for child, (mutant, until) in list(children.items()):
-        gone, status = os.waitpid(child, os.WNOHANG)
-        if not gone and time.monotonic() > until:
-            os.killpg(child, signal.SIGKILL)
-            gone, status = os.waitpid(child, 0)
-        if gone:
-            del children[child]
-            yield mutant, status
+def run_all(works: Iterable[tuple[str, Callable[[], int]]],
+            processes: int) -> Iterator[tuple[str, int]]:
+    """Do everything, so many at a time.
+
+    :param works: the name of each thing to do, and what to do
+    :returns: the name of each thing when it is done, and the wait status
+    """
+    todo = iter(works)
+    children: dict[int, str] = {}
+    while True:
+        while len(children) < processes and (work := next(todo, None)):
+            children[fork(work[1])] = work[0]
+        if not children:
+            return
+        child, status = os.wait()
+        yield children.pop(child), status
 
 
-def survivors(room: str, processes: int) -> tuple[int, int, list[str]]:
+def measure(module: str, to: pathlib.Path) -> int:
+    """Find out what the tests of a module run, and how long they take."""
+    measuring = coverage.Coverage(data_file=None, config_file=False,
+                                  include=[str(SOURCES / '*')])
+    measuring.start()
+    seconds = {}
+    for name, test in load(module).items():
+        measuring.switch_context(name)
+        began = time.monotonic()
+        if not passes(test):
+            return NOTICED
+        seconds[name] = time.monotonic() - began
+    measuring.stop()
+    lines: dict[str, dict[str, list[int]]] = {name: {} for name in seconds}
+    data = measuring.get_data()
+    for path in data.measured_files():
+        for line, names in data.contexts_by_lineno(path).items():
+            for name in filter(None, names):
+                lines[name].setdefault(pathlib.Path(path).stem, []).append(
+                    line)
+    to.write_text(json.dumps(
+        [(name, seconds[name], lines[name]) for name in seconds]))
+    return SURVIVED
+
+
+def measured(processes: int) -> list[Test]:
+    """All unit tests, with what they run."""
+    common = hashlib.sha256()
+    for path in (*sorted(SOURCES.glob('*.py')),
+                 *sorted(TEST_SOURCES.glob('[!t]*.py'))):
+        common.update(path.read_bytes())
+    results = {}
+    for path in sorted(TEST_SOURCES.glob('test_*.py')):
+        digest = common.copy()
+        digest.update(path.read_bytes())
+        results[f'{TESTS}.{path.stem}'] = (
+            MEASURED / f'{path.stem}-{digest.hexdigest()}.json')
+    works = [(module, functools.partial(measure, module, to))
+             for module, to in results.items() if not to.exists()]
+    for module, status in run_all(works, processes):
+        if os.waitstatus_to_exitcode(status) != SURVIVED:
+            sys.exit(f'{module}: its tests fail without any change.')
+    for path in set(MEASURED.glob('*.json')).difference(results.values()):
+        path.unlink()
+    return [Test(*test) for path in results.values()
+            for test in json.loads(path.read_text())]
+
+
+def likeliest_first(room: str, tests: list[Test]) -> list[Test]:
+    """All tests in the order in which they shall try changes of a room.
+
+    Those of the room itself come first, then those that run what few others
+    run.
+    """
+    times_run = collections.Counter(
+        line for test in tests for line in test.lines.get(room, ()))
+    return sorted(tests, key=lambda test: (
+        not test.module.endswith(f'.test_{room}'),
+        -sum(1 / times_run[line] for line in test.lines.get(room, ())),
+        test.seconds))
+
+
+def concerned(room: str, mutant: Mutant, tests: list[Test]) -> list[Test]:
+    """Those of some tests that shall try a change."""
+    if mutant.lines is not None:
+        tests = [test for test in tests if not set(mutant.lines).isdisjoint(
+            test.lines.get(room, ()))]
+    return tests[:MOST_TESTS]
+
+
+def try_out(room: str, source: str, tests: list[Test]) -> int:
+    """Run tests on other source code of a room.
+
+    :returns: SURVIVED if all of them pass
+    """
+    sys.meta_path.insert(0, Finder(room, source))
+    loaded: dict[str, dict[str, unittest.TestCase]] = {}
+    signal.setitimer(signal.ITIMER_REAL, 6 * GRACE)
+    for test in tests:
+        if test.module not in loaded:
+            try:
+                loaded[test.module] = load(test.module)
+            except Exception:
+                return NOTICED
+        signal.setitimer(signal.ITIMER_REAL, test.seconds * PATIENCE + GRACE)
+        if not passes(loaded[test.module][test.name]):
+            return NOTICED
+    return SURVIVED
+
+
+def survivors(room: str, tests: list[Test],
+              processes: int) -> tuple[int, int, list[str]]:
     """Try out every change of a room.
 
     :returns: how many there are, how many of them ran out of time, and which
         of them no test noticed
     """
-    original = Mutant(room, (SOURCES / f'{room}.py').read_text())
-    began = time.monotonic()
-    child = fork(room, original.source)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != SURVIVED:
-        sys.exit(f'{room}: its tests fail without any change.')
-    seconds = (time.monotonic() - began) * PATIENCE + 10
-    waiting = list(mutants(room))
-    count, late, found = len(waiting), 0, []
-    children: dict[int, tuple[Mutant, float]] = {}
-    while waiting or children:
-        while waiting and len(children) < processes:
-            mutant = waiting.pop()
-            children[fork(room, mutant.source)] = (
-                mutant, time.monotonic() + seconds)
-        for mutant, status in ended(children):
-            if os.waitstatus_to_exitcode(status) == SURVIVED:
-                found.append(mutant.name)
-            late += os.WIFSIGNALED(status)
-        time.sleep(0.02)
+    tests = likeliest_first(room, tests)
+    unchanged = Mutant(room, (SOURCES / f'{room}.py').read_text(), None)
+    for name, status in run_all([(room, functools.partial(
+            try_out, room, unchanged.source,
+            concerned(room, unchanged, tests)[:20]))], 1):
+        if status != SURVIVED << 8:
+            sys.exit(f'{name}: its tests fail without any change.')
+    count, late, found = 0, 0, []
+    for name, status in run_all(
+            ((mutant.name, functools.partial(
+                try_out, room, mutant.source,
+                concerned(room, mutant, tests)))
+             for mutant in mutants(room)), processes):
+        count += 1
+        late += (os.WIFSIGNALED(status) and
+                 os.WTERMSIG(status) == signal.SIGALRM)
+        if status == BROKEN << 8:
+            sys.exit(f'{name}: it could not be tried out.')
+        if status == SURVIVED << 8:
+            found.append(name)
     return count, late, sorted(found)
 
 
@@ -289,14 +431,15 @@ def main() -> int:
                         metavar='P', help='how many at a time (default: as '
                                           'many as there are processors)')
     parser.add_argument('rooms', nargs='*', metavar='ROOM',
-                        choices=[*ROOMS, []], help=' '.join(ROOMS))
+                        choices=[*ROOMS, []], help=', '.join(ROOMS))
     given = parser.parse_args()
     os.nice(19)
     prepare()
+    tests = measured(given.processes)
     explained = read_explained()
     total = surviving = complaining = 0
     for room in given.rooms or ROOMS:
-        count, late, found = survivors(room, given.processes)
+        count, late, found = survivors(room, tests, given.processes)
         listed = {name for name in explained if name.startswith(f'{room}.')}
         complaints = [f'No test notices {name}'
                       for name in found if name not in listed]
