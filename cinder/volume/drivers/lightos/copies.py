@@ -56,8 +56,8 @@ def differences(wanted: volumes.Wanted, found: snapshots.Found) -> str:
     reasons = []
     if snapshot.replicas not in (None, asked.replicas):
         reasons.append(
-            _('The snapshot has %(source)d replicas and the volume type asks '
-              'for %(asked)d') % {'source': snapshot.replicas or 0,
+            _('The snapshot has %(source)s replicas and the volume type asks '
+              'for %(asked)d') % {'source': snapshot.replicas,
                                   'asked': asked.replicas})
     if snapshot.compression not in (None, asked.compression):
         reasons.append(
@@ -68,8 +68,8 @@ def differences(wanted: volumes.Wanted, found: snapshots.Found) -> str:
     if asked.sector_size and snapshot.sector_size not in (
             None, asked.sector_size):
         reasons.append(
-            _('The snapshot has sectors of %(source)d bytes and the volume '
+            _('The snapshot has sectors of %(source)s bytes and the volume '
               'type asks for %(asked)d')
-            % {'source': snapshot.sector_size or 0,
+            % {'source': snapshot.sector_size,
                'asked': asked.sector_size})
     return '. '.join(reasons)

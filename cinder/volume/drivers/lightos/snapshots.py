@@ -141,8 +141,8 @@ def discard(op: operation.Operation, found: Found) -> None:
         if answer.outcome in (Outcome.DONE, Outcome.MISSING):
             return
         delete(op, identity.SnapshotIdentity(
-            cinder_id='', name=found.snapshot.name or '',
-            project=found.project, uuid=found.snapshot.uuid))
+            cinder_id='', name='', project=found.project,
+            uuid=found.snapshot.uuid))
     except cinder_exception.CinderException as exc:
         LOG.warning('The temporary LightOS snapshot %(name)s (%(uuid)s) of '
                     'project %(project)s is left behind: %(why)s',
@@ -173,8 +173,7 @@ def _take(op: operation.Operation, name: str, project: str,
                 continue
             if answer.outcome in (Outcome.REFUSED, Outcome.MISSING):
                 raise op.refused(answer)
-            if answer.status is not None or answer.outcome is Outcome.UNKNOWN:
-                posts += 1
+            posts += 1
             uuid = _uuid_of(answer)
             if uuid:
                 return _settled(op, project, uuid)

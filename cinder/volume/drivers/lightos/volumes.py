@@ -77,16 +77,16 @@ class Wanted(NamedTuple):
         """In what a volume is another than this one; empty if in nothing."""
         found = []
         if volume.size not in (None, self.size * units.Gi):
-            found.append(_('its size is %d bytes') % (volume.size or 0))
+            found.append(_('its size is %s bytes') % volume.size)
         if volume.replicas not in (None, self.specs.replicas):
-            found.append(_('it has %d replicas') % (volume.replicas or 0))
+            found.append(_('it has %s replicas') % volume.replicas)
         if volume.compression not in (None, self.specs.compression):
             found.append(_('it is compressed') if volume.compression
                          else _('it is not compressed'))
         if self.specs.sector_size and volume.sector_size not in (
                 None, self.specs.sector_size):
-            found.append(_('its sectors have %d bytes')
-                         % (volume.sector_size or 0))
+            found.append(_('its sectors have %s bytes')
+                         % volume.sector_size)
         if self.source is None:
             if volume.source_snapshot_uuid or volume.source_snapshot_name:
                 found.append(_('it was made from a snapshot'))

@@ -200,6 +200,12 @@ class AttachTestCase(AccessTestCase):
         self.assert_tells(error, self.volume.id, self.there.uuid)
         self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
 
+    def test_e3_error_tells_whom_the_volume_lets_in(self):
+        self.let_in(self.second)
+        self.server.work_time['UpdateVolume'] = math.inf
+        error = self.assertRaises(exception.LightOSNotSeen, self.attach)
+        self.assert_tells(error, 'lets in %s, 192.0.2.2' % self.second['nqn'])
+
     def test_a1_failed_attach_takes_back_what_it_added(self):
         self.let_in(self.second)
         self.server.fault('GetVolume', skip=1, status=403, message='no way')
@@ -230,6 +236,23 @@ class AttachTestCase(AccessTestCase):
         self.assertRaises(exception.LightOSRefused, self.attach, moved)
         self.assertEqual(((self.first['nqn'],), {'192.0.2.1', '192.0.2.9'}),
                          (self.there.acl, set(self.there.ip_acl)))
+
+    def test_a1_row_of_the_host_keeps_no_address_of_a_failed_attach(self):
+        self.let_in(self.first)
+        moved = self.host_connector(1, ips=['192.0.2.1', '192.0.2.8'])
+        self.make_attachment(self.volume, moved)
+        self.server.fault('GetVolume', skip=1, status=403)
+        self.assertRaises(exception.LightOSRefused, self.attach, moved)
+        self.assert_in(self.first)
+
+    def test_a1_failed_attach_takes_back_what_its_first_try_added(self):
+        self.let_in(self.second)
+        self.server.fault('UpdateVolume', after=lambda request: setattr(
+            self.there, 'then', {'state': 'Available', 'ip_acl': (
+                '192.0.2.1', '192.0.2.2')}))
+        self.server.fault('UpdateVolume', status=403)
+        self.assertRaises(exception.LightOSRefused, self.attach)
+        self.assert_in(self.second)
 
     def test_a1_attach_that_does_not_show_yet_is_taken_back(self):
         self.let_in(self.second)
@@ -547,6 +570,12 @@ class DetachTestCase(AccessTestCase):
 
     def test_a5_addresses_stay_with_hosts_that_are_not_known(self):
         self.rows(self.first, None)
+        self.detach(self.first)
+        self.assertEqual(((self.second['nqn'],), ('192.0.2.1', '192.0.2.2')),
+                         (self.there.acl, self.there.ip_acl))
+
+    def test_a5_one_of_two_rows_without_a_connector_is_of_another_host(self):
+        self.rows(None, None)
         self.detach(self.first)
         self.assertEqual(((self.second['nqn'],), ('192.0.2.1', '192.0.2.2')),
                          (self.there.acl, self.there.ip_acl))

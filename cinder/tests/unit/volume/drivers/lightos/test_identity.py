@@ -222,6 +222,17 @@ class VolumeTestCase(base.LightOSTestCase):
             when=lambda request: '/projects/default/' in request.path)
         self.assertEqual([self.other], self.delete())
 
+    def test_o2_closed_project_between_two_others_is_skipped(self):
+        self.of_type('blue')
+        self.other.project = 'green'
+        ours = self.in_project('default')
+        self.volume.provider_id = 'green ' + self.other.uuid
+        self.server.fault(
+            'ListVolumes', status=403, times=None,
+            when=lambda request: '/projects/green/' in request.path)
+        self.driver.extend_volume(self.volume, 2)
+        self.assertEqual(2 << 30, ours.size)
+
     def test_o3_project_that_must_be_looked_in_is_not_skipped(self):
         self.of_type('blue')
         self.server.fault(

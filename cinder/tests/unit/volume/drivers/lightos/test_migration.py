@@ -67,6 +67,10 @@ class UpdateMigratedVolumeTestCase(base.LightOSTestCase):
         self.server.fault('UpdateVolume', times=None, **trouble)
         self.assertEqual({'_name_id': self.target.id}, self.update())
 
+    def test_d4_volume_that_is_gone_took_no_name(self) -> None:
+        self.driver.delete_volume(self.target)
+        self.assertEqual({'_name_id': self.target.id}, self.update())
+
     def test_d4_lost_reply_of_the_rename_is_looked_up(self) -> None:
         self.server.fault('UpdateVolume', lose_reply=True)
         self.assertEqual({'_name_id': None}, self.update())

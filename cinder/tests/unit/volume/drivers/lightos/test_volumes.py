@@ -529,6 +529,13 @@ class ExtendTestCase(base.LightOSTestCase):
                  if request.operation == 'UpdateVolume']
         self.assertEqual([0, 1, 3, 8], [int(each) for each in asked])
 
+    def test_e6_cluster_without_etags_is_asked_at_once(self):
+        reply = self.there.reply()
+        del reply['ETag']
+        self.server.fault('GetVolume', body=reply)
+        self.extend()
+        self.assertEqual([], self.clock.sleeps)
+
     def test_e3_change_that_was_accepted_and_lost_is_asked_for_again(self):
         self.server.fault('UpdateVolume', body={})
         began = self.clock.monotonic()
