@@ -248,12 +248,12 @@ def _readable(text: Any, length: int) -> str:
 
 def _object(kwargs: dict[str, Any]) -> str:
     """Name the object of a call as an operator finds it on the cluster."""
-    names = [kwargs[keyword] for keyword in
-             ('volume_uuid', 'snapshot_uuid', 'volume_name', 'snapshot_name',
-              'name') if kwargs.get(keyword)]
-    if not names:
+    name = next(filter(None, map(kwargs.get, (
+        'volume_uuid', 'snapshot_uuid', 'volume_name', 'snapshot_name',
+        'name'))), None)
+    if name is None:
         return _('the cluster')
     if kwargs.get('project_name') is None:
-        return str(names[0])
+        return str(name)
     return _('%(name)s in project %(project)s') % {
-        'name': names[0], 'project': kwargs.get('project_name')}
+        'name': name, 'project': kwargs.get('project_name')}
