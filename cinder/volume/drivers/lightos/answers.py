@@ -55,7 +55,7 @@ class ErrorReply(dict[str, Any]):
     :param retry_after: seconds of the ``Retry-After`` header
     """
 
-    genuine: bool = True
+    genuine: bool
     retry_after: Optional[float] = None
 
 
