@@ -185,6 +185,10 @@ class SeamTestCase(ConnectionTestCase):
         self.ask()
         self.assertEqual(7, self.server.requests[-1].timeout[1])
 
+    def test_c2_node_has_five_seconds_to_connect(self):
+        self.ask()
+        self.assertEqual(5, self.server.requests[-1].timeout[0])
+
 
 @ddt.ddt
 class NodesTestCase(ConnectionTestCase):
@@ -386,6 +390,7 @@ class NodesTestCase(ConnectionTestCase):
         exc = self.assertRaises(exception.LightOSNoAnswer, self.ask,
                                 cluster=cluster, timeout=5)
         self.assertFalse(exc.sent)
+        self.assertIn('no endpoint could be asked', exc.msg)
 
     def test_c4_connections_to_a_node_are_bounded(self):
         self.mock_object(transport, 'CONNECTIONS_PER_NODE', 2)
@@ -410,6 +415,98 @@ class NodesTestCase(ConnectionTestCase):
                 cluster=cluster)):
             self.assertEqual(200, call.result(timeout=30)[0])
         self.assertEqual([0, 2], most)
+
+    def test_c4_a_change_that_gets_no_connection_was_not_sent(self):
+        self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
+        cluster = self.new(lightos_api_address=['10.0.0.1'])
+        self.server.clusterinfo['apiEndpoints'] = []
+        self.ask(cluster=cluster)
+        entered, gate = threading.Event(), threading.Event()
+        self.addCleanup(gate.set)
+
+        def hold(request: fake_lightos.Request) -> None:
+            entered.set()
+            gate.wait(30)
+
+        self.server.fault('ListNodes', before=hold)
+        call, = self.at_once(1, lambda number: self.ask(cluster=cluster))
+        self.assertTrue(entered.wait(30))
+        exc = self.assertRaises(
+            exception.LightOSNoAnswer, self.ask, 'create_volume',
+            timeout=0.05, cluster=cluster, **NEW_VOLUME)
+        self.assertFalse(exc.sent)
+        gate.set()
+        call.result(timeout=30)
+        self.server.requests.clear()
+        # The node is not to blame.
+        self.ask(cluster=cluster)
+        self.assertEqual(['ListNodes'], self.server.operations(True))
+
+    def test_c4_a_change_that_waits_for_a_hung_node_goes_to_another(self):
+        self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
+        cluster = self.new(lightos_api_address=['10.0.0.1', '10.0.0.2'])
+        self.server.clusterinfo['apiEndpoints'] = []
+        self.ask(cluster=cluster)
+        entered, gate = threading.Event(), threading.Event()
+        self.addCleanup(gate.set)
+
+        def hold(request: fake_lightos.Request) -> None:
+            entered.set()
+            gate.wait(30)
+
+        self.server.fault('CreateVolume', node='10.0.0.2', hang=True,
+                          before=hold)
+        calls = self.at_once(8, lambda number: self.ask(
+            'create_volume', cluster=cluster,
+            **{**NEW_VOLUME, 'name': 'v%d' % number}))
+        self.assertTrue(entered.wait(30))
+        threading.Event().wait(0.1)
+        gate.set()
+        errors = [call.exception(timeout=30) for call in calls]
+        self.assertEqual([True], [error.sent for error in errors if error])
+
+    def test_e1_a_good_node_has_the_time_of_any_call_to_tell_of_its_cluster(
+            self):
+        self.server.fault('GetClusterInfo', delay=8)
+        self.assertEqual(200, self.ask('get_cluster_info')[0])
+        self.assertEqual((8, 1), (self.elapsed, len(self.server.requests)))
+
+    @ddt.data((1, 'Connection refused'), (100, 'no answer in time'))
+    @ddt.unpack
+    def test_e1_last_trouble_of_a_try_that_had_time_is_told(self, timeout,
+                                                            words):
+        self.server.fault('ListNodes', refused=True)
+        self.server.fault(hang=True, times=None)
+        exc = self.assertRaises(exception.LightOSNoAnswer, self.ask,
+                                timeout=timeout)
+        self.assertIn(words, exc.msg)
+
+    def test_e1_seeds_are_compared_no_longer_than_the_call_has_time(self):
+        self.server.fault(hang=True, times=None)
+        self.assertRaises(exception.LightOSNoAnswer, self.ask, timeout=7,
+                          cluster=self.new())
+        # Two seeds in that time, and the one try that each call has.
+        self.assertEqual(3, len(self.server.requests))
+
+    @ddt.data(401, 403)
+    def test_c3_refusal_to_tell_of_the_cluster_is_the_answer(self, status):
+        self.server.fault('GetClusterInfo', status=status, times=None)
+        self.assertEqual(status, self.ask(cluster=self.new())[0])
+        self.assertEqual([], self.server.operations())
+
+    def test_c1_replica_count_is_kept_while_the_cluster_starts(self):
+        self.assertEqual(3, self.cluster.max_replicas)
+        self.server.max_replicas = 0
+        self.ask('get_cluster_info')
+        self.assertEqual(3, self.cluster.max_replicas)
+
+    def test_c3_a_change_that_no_node_proved_itself_for_was_not_sent(self):
+        self.server.fault(hang=True, times=None)
+        exc = self.assertRaises(
+            exception.LightOSNoAnswer, self.ask, 'create_volume', timeout=20,
+            cluster=self.new(), **NEW_VOLUME)
+        self.assertFalse(exc.sent)
+        self.assertEqual([], self.server.operations())
 
     def test_c2_a_call_that_waits_for_a_hung_node_does_not_ask_it(self):
         self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
@@ -985,6 +1082,7 @@ class TLSTestCase(ConnectionTestCase):
                                 driver.do_setup, self.context)
         self.assertIn('driver_ssl_cert_path', exc.msg)
         self.assertIn(path, exc.msg)
+        self.assertNotIn('Errno', exc.msg)
         self.assertEqual([], self.server.requests)
         self.configure(driver_ssl_cert_verify=False)
         driver.do_setup(self.context)
