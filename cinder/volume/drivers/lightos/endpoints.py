@@ -160,7 +160,6 @@ class Endpoints:
             before = endpoint.health
             endpoint.health = Health.GOOD
             endpoint.failures = 0
-            endpoint.stranger = False
             endpoint.untrusted = False
             endpoint.being_proven = False
         if before is Health.ASIDE:

@@ -30,6 +30,8 @@ class AddressTestCase(testtools.TestCase):
 
     @ddt.data(('10.0.0.1', '10.0.0.1', 443),
               ('10.0.0.1:8443', '10.0.0.1', 8443),
+              ('10.0.0.1:1', '10.0.0.1', 1),
+              ('10.0.0.1:65535', '10.0.0.1', 65535),
               ('fd00::1', 'fd00::1', 443),
               ('[fd00::1]', 'fd00::1', 443),
               ('[fd00::1]:8443', 'fd00::1', 8443),
@@ -46,7 +48,7 @@ class AddressTestCase(testtools.TestCase):
               '10.0.0.1:443:443', '10.0.0.1 ', '10.0.0.1/api',
               '10.0.0.1?', '10.0.0.1#', 'user@10.0.0.1', 'user@10.0.0.1:443',
               '10.0.0.1\\', 'https://10.0.0.1', '%31', 'a b', 'a\nb',
-              '[10.0.0.1/]:443')
+              '[10.0.0.1/]:443', 'fe80::1%eth0', '[fe80::1%eth0]:443')
     def test_o6_what_is_no_endpoint_is_none(self, text):
         self.assertIsNone(endpoints.Address.parse(text, 443))
 
@@ -137,6 +139,20 @@ class EndpointsTestCase(testtools.TestCase):
         for pause, most in zip(pauses, (1, 2, 4, 8, 16, 32)):
             self.assertTrue(0.75 * most <= pause <= most, pauses)
 
+    def test_c2_a_new_endpoint_that_fails_is_left_alone_for_a_second(self):
+        first, *others = [self.take() for _each in SEEDS]
+        for endpoint in others:
+            self.endpoints.recovered(endpoint)
+        self.assertTrue(0.75 <= self.pause_of(first) <= 1)
+
+    def test_c2_longest_pause_is_a_minute(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'cinder.volume.drivers.lightos.endpoints.random.uniform',
+            lambda low, high: high))
+        first = self.all_good()[0]
+        self.assertEqual(60, [self.pause_of(first)
+                              for _each in range(12)][-1])
+
     def test_c2_pauses_grow_to_a_minute_at_most(self):
         first = self.all_good()[0]
         pauses = [self.pause_of(first) for _each in range(12)]
@@ -190,6 +206,25 @@ class EndpointsTestCase(testtools.TestCase):
         self.assertIn('10.0.0.1:443 is set aside', lines[0])
         self.assertIn('it hangs', lines[0])
         self.assertIn('10.0.0.1:443 answers again', lines[1])
+
+    def test_c3_another_cluster_at_an_endpoint_aside_is_one_more_line(self):
+        first = self.all_good()[0]
+        self.endpoints.set_aside(first, 'it hangs')
+        for _each in range(3):
+            self.endpoints.set_aside(first, 'it is foreign', stranger=True)
+        self.assertEqual(2, len(self.log.output.splitlines()))
+        self.assertIn('it is foreign', self.log.output)
+
+    def test_c5_untrusted_are_all_or_none(self):
+        lent = self.all_good()
+        for endpoint in lent:
+            self.endpoints.set_aside(endpoint, 'it hangs')
+        self.assertFalse(self.endpoints.untrusted)
+        for endpoint in lent:
+            self.endpoints.set_aside(endpoint, 'TLS', untrusted=True)
+        self.assertTrue(self.endpoints.untrusted)
+        self.endpoints.recovered(lent[0])
+        self.assertFalse(self.endpoints.untrusted)
 
     def test_c1_learns_new_endpoints(self):
         self.all_good()
