@@ -19,10 +19,10 @@ makes the changed code. Each change is tried in a process of its own, forked
 from one that has imported Cinder already, and never written to a file: the
 files are linked into the environment.
 
-A change is tried on the tests that run the changed statement, or on any if it
-is outside of functions, until one fails: those of the room itself come first,
-then those that run what few others run, and after 300 it counts as not
-noticed. Which tests run a statement is measured before, and kept in the
+A change is tried on the tests that run the changed statement, until one fails:
+those of the room itself come first, then those that run what few others run,
+and after 300 it counts as not noticed. One outside of functions is tried on
+all tests. Which tests run a statement is measured before, and kept in the
 environment until the driver or the tests are changed.
 
 Changes that no test notices are listed in mutation_survivors.txt, each with
@@ -346,10 +346,10 @@ def likeliest_first(room: str, tests: list[Test]) -> list[Test]:
 
 def concerned(room: str, mutant: Mutant, tests: list[Test]) -> list[Test]:
     """Those of some tests that shall try a change."""
-    if mutant.lines is not None:
-        tests = [test for test in tests if not set(mutant.lines).isdisjoint(
-            test.lines.get(room, ()))]
-    return tests[:MOST_TESTS]
+    if mutant.lines is None:
+        return tests
+    return [test for test in tests if not set(mutant.lines).isdisjoint(
+        test.lines.get(room, ()))][:MOST_TESTS]
 
 
 def try_out(room: str, source: str, tests: list[Test]) -> int:

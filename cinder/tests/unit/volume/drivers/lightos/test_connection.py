@@ -929,6 +929,19 @@ class ClusterTestCase(ConnectionTestCase):
         for word in ('10.0.0.4', OTHER_CLUSTER, fake_lightos.CLUSTER_UUID):
             self.assertIn(word, line)
 
+    def test_c3_node_aside_that_is_of_another_cluster_then_is_told(self):
+        down = self.server.fault(node='10.0.0.2', refused=True, times=None)
+        for _each in range(3):
+            self.ask()
+        down.times = 0
+        self.other_cluster('10.0.0.2')
+        for _each in range(20):
+            self.ask()
+            self.clock.advance(10)
+        lines = self.lines('WARNING')
+        self.assertEqual(2, len(lines), lines)
+        self.assertIn(OTHER_CLUSTER, lines[1])
+
     def test_c3_node_that_changes_the_cluster_is_refused(self):
         self.other_cluster('10.0.0.2')
         for _each in range(6):

@@ -11,9 +11,11 @@
 #    under the License.
 """By which labels a volume on the cluster says whose it is."""
 
+import logging
 from typing import Any, Optional
 
 import ddt
+import fixtures
 import testtools
 
 from cinder import exception as cinder_exception
@@ -285,6 +287,26 @@ class TransferTestCase(LabelsTestCase):
         self.transfer()
         # The caller waits for rpc_response_timeout, 60 seconds.
         self.assertLess(self.clock.monotonic() - began, 15)
+
+    def test_d2_refusal_in_a_transfer_is_told_and_remembered(self) -> None:
+        log = self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
+        refusal = self.server.fault('UpdateVolume', status=400, times=None)
+        self.clock.advance(4000)
+        for _each in range(2):
+            self.transfer()
+        self.clock.advance(3599.5)
+        self.transfer()
+        self.assertEqual((1, 1), (
+            refusal.hits, log.output.count('takes no labels')))
+
+    def test_d2_trouble_in_a_transfer_is_no_refusal(self) -> None:
+        trouble = self.server.fault('UpdateVolume', status=503, times=None)
+        self.transfer()
+        trouble.times = 0
+        self.transfer()
+        self.assertEqual(
+            self.expected(self.volume, openstack_project_id=fake.PROJECT2_ID),
+            self.labels_of(self.volume))
 
     def test_d2_volume_that_is_gone_keeps_no_transfer(self) -> None:
         self.driver.delete_volume(self.volume)

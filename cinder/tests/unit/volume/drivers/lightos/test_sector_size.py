@@ -88,6 +88,17 @@ class SectorSizeTestCase(base.LightOSTestCase):
             source if source != 'none' else '4096'), 'asks for ' + size)
         self.assertEqual(1, len(self.server.volumes()))
 
+    def test_v2_copy_that_differs_in_more_is_not_asked_for_again(
+            self) -> None:
+        self.types['none'] = self.make_type(lightos__num_replicas='2')
+        refusal = self.server.fault(
+            'CreateVolume', status=400, message='sectorSize', times=None,
+            when=lambda request: 'sourceSnapshotUUID' in request.body)
+        self.assertRaises(exception.LightOSRefused, self.copy, 'snapshot',
+                          '512', 'none')
+        # With labels and without.
+        self.assertEqual(2, refusal.hits)
+
     def test_v2_from_snapshot_takes_two_requests(self) -> None:
         self.copy('snapshot', '512', '512')
         self.assertEqual(['CreateVolume', 'GetVolume'],
