@@ -39,7 +39,8 @@ import subunit
 import testtools
 
 TREE = pathlib.Path(__file__).resolve().parent.parent
-RESULTS = TREE / '.stestr'
+# By the environment: two of them may be at work at the same time.
+RESULTS = TREE / '.stestr' / pathlib.Path(sys.prefix).name
 SHIPPED_EXCEPTIONS = TREE / 'tools' / 'shipped_tests.txt'
 
 
