@@ -28,6 +28,8 @@ ANYBODY = (ALLOW_ANY,)
 
 # LightOS API (assumed): IPAcl.values of a volume.
 MOST_IPS = 16
+# Bytes, NVM Express Base Specification: NVMe Qualified Names.
+_LONGEST_NQN = 223
 
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -62,9 +64,11 @@ class Host(NamedTuple):
 
 
 def host(connector: Mapping[str, Any], networks: Iterable[Network]) -> Host:
-    """Read a connector."""
-    return Host(connector.get('nqn') or None,
-                usable_ips(connector.get('host_ips') or (), networks))
+    """Read a connector, in which its sender may have written anything."""
+    nqn, ips = connector.get('nqn'), connector.get('host_ips')
+    return Host(nqn if _is_nqn(nqn) else None,
+                usable_ips(ips if isinstance(ips, (list, tuple)) else (),
+                           networks))
 
 
 def networks(configured: Iterable[str]) -> tuple[Network, ...]:
@@ -199,9 +203,19 @@ def _canonical(
     return {_parse(each) or each for each in ips}
 
 
-def _parse(text: str) -> Optional[_Address]:
+def _is_nqn(value: Any) -> bool:
+    """Whether it can stand for one host in a list.
+
+    One of the words there would let in everybody, and nobody shut out.
+    """
+    return (isinstance(value, str) and value.isprintable() and
+            ' ' not in value and value not in ('', ALLOW_NONE, ALLOW_ANY) and
+            len(value.encode()) <= _LONGEST_NQN)
+
+
+def _parse(text: Any) -> Optional[_Address]:
     """An address in whichever spelling; None for what is none."""
     try:
-        return ipaddress.ip_address(text.partition('%')[0])
+        return ipaddress.ip_address(str(text).partition('%')[0])
     except ValueError:
         return None

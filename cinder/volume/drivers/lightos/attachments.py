@@ -191,7 +191,7 @@ def detach(op: operation.Operation, volume: Volume,
         LightOSError
     """
     op.check_time(_ANOTHER)
-    nqn = connector.get('nqn') if connector else None
+    nqn = access.host(connector, ()).nqn if connector else None
     try:
         if connector is None:
             _admit_only(op, volume, (), policy)

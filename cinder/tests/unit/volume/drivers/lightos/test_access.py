@@ -82,6 +82,18 @@ class UsableIPsTestCase(test.TestCase):
     def test_a2_connector_without_anything(self, connector):
         self.assertEqual(access.Host(None, ()), access.host(connector, ()))
 
+    @ddt.data(access.ALLOW_ANY, access.ALLOW_NONE, ['nqn.b'], {'a': 1}, True,
+              'nqn.b nqn.c', 'nqn.b\n', '\ud800', 'n' * 224)
+    def test_a2_what_names_no_host(self, nqn):
+        self.assertIsNone(access.host({'nqn': nqn}, ()).nqn)
+
+    def test_a2_longest_nqn_names_a_host(self):
+        self.assertEqual('n' * 223, access.host({'nqn': 'n' * 223}, ()).nqn)
+
+    @ddt.data(1, True, '192.0.2.1', {'a': 1}, [None, 1, {}, ['192.0.2.1']])
+    def test_a2_what_is_no_list_of_addresses(self, ips):
+        self.assertEqual((), access.host({'host_ips': ips}, ()).ips)
+
     def test_a2_connector(self):
         self.assertEqual(B, access.host(
             {'nqn': 'nqn.b', 'host_ips': ['192.0.2.2', '127.0.0.1']}, ()))

@@ -293,6 +293,12 @@ class AttachTestCase(AccessTestCase):
                           self.driver.validate_connector, connector)
         self.assertEqual([], self.server.requests)
 
+    @ddt.data('ALLOW_ANY', 'ALLOW_NONE', ['nqn.x'], {'a': 1})
+    def test_a2_nqn_that_names_no_host_opens_no_volume(self, nqn):
+        self.assertRaises(cinder_exception.InvalidConnectorException,
+                          self.attach, {**self.first, 'nqn': nqn})
+        self.assertEqual([], self.server.requests)
+
     @ddt.data(('nqn', 'nvme-cli'), ('found_dsc', 'discovery-client'),
               ('host_ips', 'lightos_ipacl_networks'))
     @ddt.unpack
