@@ -21,7 +21,7 @@ files are linked into the environment.
 
 A change is tried on the tests that run the changed statement, until one fails:
 those of the room itself come first, then those that run what few others run,
-and after 300 it counts as not noticed. One outside of functions is tried on
+and after 1000 it counts as not noticed. One outside of functions is tried on
 all tests. Which tests run a statement is measured before, and kept in the
 environment until the driver or the tests are changed.
 
@@ -97,7 +97,7 @@ NOTICED, SURVIVED, BROKEN = 0, 1, 2
 PATIENCE, GRACE = 3, 10
 # Nearly all tests run the innermost statements, and those that have not failed
 # by then are not about them.
-MOST_TESTS = 300
+MOST_TESTS = 1000
 # Bytes of memory with which a change that never ends is stopped.
 MEMORY = 4 << 30
 
