@@ -660,6 +660,10 @@ class Recovery:
                for row in rows('SELECT id, attach_status, volume_id '
                                'FROM volume_attachment WHERE deleted = 0')}}
 
+    def _state(self, object_id: str) -> Optional[str]:
+        record = self._records().get(object_id)
+        return record and record[1]
+
     def _until_still(self) -> None:
         """Return when nothing is under way, or nothing has moved for long."""
         deadline = time.monotonic() + QUIET_TIME
@@ -778,8 +782,7 @@ class Recovery:
         for kind, each in sorted(doomed):
             call('DELETE', f'/{kind}/{each}')
             cinder_services.until(
-                lambda: each not in self._records() or
-                self._records()[each][1] == 'error_deleting',
+                lambda: self._state(each) in (None, 'error_deleting'),
                 f'{kind[:-1]} {each} is deleted', OPERATION_TIME)
         self._extend_to_what_is_there()
         self._subject.audit('--fix', 'access,temporary-snapshots,sizes')
@@ -793,7 +796,7 @@ class Recovery:
                 call('POST', f'/volumes/{each}/action', {'os-extend': {
                     'new_size': sizes[each] // GIB}})
                 cinder_services.until(
-                    lambda: self._records()[each][1] == 'available',
+                    lambda: self._state(each) == 'available',
                     f'volume {each} is extended', OPERATION_TIME)
 
     def still_wrong(self) -> list[str]:
