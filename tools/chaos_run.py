@@ -15,8 +15,8 @@
     chaos_run.py --seed 1 --minutes 20 --coordination redis --threads eventlet
 
 prints what became of it as JSON; the exit status is 0 if all is as the table
-of expected ends has it. Needs the programs of Debian's packages mariadb-server,
-rabbitmq-server and redis-server or etcd-server.
+of expected ends has it. Needs Debian's packages mariadb-server, rabbitmq-server
+and redis-server or etcd-server.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PAUSE = (10, 45)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
     parser.add_argument('--seed', type=int,
                         default=random.randrange(1000000))
     parser.add_argument('--minutes', type=float, default=20)

@@ -389,8 +389,8 @@ class Faults:
                 'broker connections dropped': self.drop_connections}
 
     def of_lightos(self) -> dict[str, Callable[[random.Random], str]]:
-        return {'node stopped': lambda chance: self.disturb(
-                    chance, 'stopped'),
+        return {'node stopped': lambda chance: self.disturb(chance,
+                                                            'stopped'),
                 'node hung': lambda chance: self.disturb(chance, 'hung'),
                 'node replaced': self.replace,
                 'token rotated': self.rotate,

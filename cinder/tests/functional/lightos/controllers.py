@@ -138,7 +138,8 @@ class Controllers:
         self._start_database()
         self.start_coordination()
         # Two runs at once have a network each.
-        self.network = f'127.{1 + os.getpid() % 250}.{os.getpid() // 250 % 250}'
+        high, low = divmod(os.getpid(), 250)
+        self.network = f'127.{1 + low}.{high % 250}'
         self.simulator: cluster.Simulator = services.start_simulator(
             self._where, started, 'simulator',
             ['--nodes', '3', '--first-address', f'{self.network}.11',
