@@ -15,8 +15,8 @@
     chaos_run.py --seed 1 --minutes 20 --coordination redis --threads eventlet
 
 prints what became of it as JSON; the exit status is 0 if all is as the table
-of expected ends has it. Needs Debian's packages mariadb-server, rabbitmq-server
-and redis-server or etcd-server.
+of expected ends has it. Needs Debian's packages mariadb-server and
+rabbitmq-server, and redis-server or etcd-server.
 """
 
 import argparse
@@ -36,7 +36,8 @@ PAUSE = (10, 45)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or '').splitlines()[0])
     parser.add_argument('--seed', type=int,
                         default=random.randrange(1000000))
     parser.add_argument('--minutes', type=float, default=20)
@@ -62,10 +63,10 @@ def main() -> int:
             subject.save_logs(args.logs)
         subject.end()
     if args.journal:
+        noted = [vars(each) for each in (*result.operations,
+                                         *result.happened)]
         args.journal.write_text(json.dumps(
-            [vars(each) for each in sorted(
-                [*result.operations, *result.happened],
-                key=lambda each: each.begun)], indent=1))
+            sorted(noted, key=lambda each: float(each['begun'])), indent=1))
     print(json.dumps(result.as_dict(), indent=1))
     return 0 if result.clean else 1
 
