@@ -47,7 +47,8 @@ class ControllersTest(testtools.TestCase):
         self.assertEqual([], told['unexpected ends'])
         self.assertEqual([], told['faults of the driver'])
         self.assertEqual([], told['wrong after recovery'])
-        self.assertEqual(OPERATIONS, len(result.operations))
+        # An attach that failed is followed by a detach, as Nova does it.
+        self.assertGreaterEqual(len(result.operations), OPERATIONS)
         # A quiet time would prove nothing.
         self.assertEqual([], [fault for fault, count
                               in told['faults'].items() if not count])
