@@ -108,6 +108,8 @@ class Broker:
         # Erlang would leave a port mapper of its own behind.
         self._processes = [self._start(['epmd'], variables),
                            self._start(programs[:1], variables)]
+        self._variables = variables
+        self._program = pathlib.Path(programs[0]).with_name('rabbitmqctl')
 
     def _start(self, command: list[str],
                variables: Mapping[str, str]) -> 'subprocess.Popen[bytes]':
@@ -122,6 +124,18 @@ class Broker:
         :raises AssertionError: it does not
         """
         until(self._serves, f'RabbitMQ serves; see {self._log}', BROKER_TIME)
+
+    def control(self, *words: str) -> None:
+        """Run rabbitmqctl.
+
+        :raises AssertionError: it fails
+        """
+        ended = subprocess.run(
+            [self._program, *words], env=self._variables,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=BROKER_TIME)
+        if ended.returncode:
+            raise AssertionError(f'rabbitmqctl {words[0]}: {ended.stdout}')
 
     def _serves(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(

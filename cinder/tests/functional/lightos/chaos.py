@@ -1,0 +1,810 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""Operations by many clients while controllers and nodes fail at random.
+
+What happens, and to what, follows from a seed alone; when it happens depends
+on the machine, too.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import random
+import statistics
+import threading
+import time
+from typing import Any, Callable, Iterator, Mapping, Optional
+
+from cinder.tests.functional.lightos import cinder_services
+from cinder.tests.functional.lightos import controllers
+from demo import errors  # found by cinder_services
+
+GIB = 1 << 30
+CLIENTS = 16
+SHARED = 4
+# Seconds after which an operation that goes on counts as left over. A lock of
+# a dead controller is held for 30 s, and the slowest operations that come
+# behind it take as long again.
+OPERATION_TIME = 120
+# Seconds in which Cinder gets quiet after the last fault.
+QUIET_TIME = 180
+STILL_TIME = 45
+PAUSE = 0.25
+
+# How an operation may end: it is done, Cinder says that it has failed (by an
+# error of its API or an error state), Cinder's API refuses it, or the record
+# is left in the state of an operation that nobody works on.
+DONE, FAILED, REFUSED, LEFT = 'done', 'failed', 'refused', 'left'
+
+# Seconds for which the effect of a fault lasts after its end. Locks of a dead
+# controller live for 30 s in Redis and etcd.
+FAULTS: Mapping[str, float] = {
+    # Of Cinder and what it stands on.
+    'controller killed': 35, 'coordination restarted': 35,
+    'broker connections dropped': 35,
+    # Of the LightOS cluster.
+    'node stopped': 0, 'node hung': 0, 'node replaced': 0,
+    'token rotated': 0, 'reply lost': 0,
+}
+OF_CINDER = tuple(FAULTS)[:3]
+OF_LIGHTOS = tuple(FAULTS)[3:]
+
+# The ends that are allowed beside "done", by operation, of one that met a
+# fault of Cinder. One that met none, or those of LightOS alone, has to be
+# done: two nodes go on, and the driver waits out the rest.
+ENDS: Mapping[str, frozenset[str]] = {
+    'create': frozenset({FAILED, LEFT}),
+    'clone': frozenset({FAILED, LEFT}),
+    'extend': frozenset({FAILED, LEFT}),
+    'snapshot': frozenset({FAILED, LEFT}),
+    'delete': frozenset({FAILED, LEFT}),
+    'delete snapshot': frozenset({FAILED, LEFT}),
+    # These are answered when they are done.
+    'attach': frozenset({FAILED, REFUSED}),
+    'detach': frozenset({FAILED, REFUSED}),
+}
+# What Cinder's API may refuse at any time: it takes no attachment of a shared
+# volume while another one's is under way.
+ALWAYS: Mapping[str, frozenset[str]] = {'attach': frozenset({REFUSED})}
+
+# How Cinder may leave a record of a killed controller, and its operations.
+IN_TRANSIT = ('creating', 'deleting', 'extending', 'attaching', 'detaching',
+              'reserved')
+# What the audit may find of an operation that was killed, until an operator
+# has acted. Any other class, a missing volume above all, is never right.
+OF_A_KILL = frozenset({'unrecovered', 'sizes', 'access', 'no-access',
+                       'addresses', 'temporary-snapshots'})
+
+
+@dataclasses.dataclass(frozen=True)
+class Happened:
+    """A fault, in seconds of the monotonic clock."""
+
+    fault: str
+    begun: float
+    ended: float
+    text: str = ''
+
+    def met(self, operation: 'Operation') -> bool:
+        return (operation.begun < self.ended + FAULTS[self.fault] and
+                operation.ended > self.begun)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """What became of one operation.
+
+    :ivar object_id: of the volume, or of the snapshot for one of those
+    :ivar end: DONE, FAILED, REFUSED or LEFT
+    """
+
+    kind: str
+    object_id: str
+    begun: float
+    ended: float
+    end: str
+    text: str = ''
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.begun
+
+
+class Failed(Exception):
+    """Cinder says that an operation has failed."""
+
+
+class Refused(Exception):
+    """Cinder's API does not take an operation."""
+
+
+class Left(Exception):
+    """An operation has not ended in time."""
+
+
+class Client(threading.Thread):
+    """One of those who use the cloud, on a host of its own.
+
+    :param pace: seconds from one operation to the next
+    """
+
+    def __init__(self, number: int, seed: int, count: int, pace: float,
+                 subject: controllers.Controllers,
+                 shared: list[str]) -> None:
+        super().__init__(daemon=True)
+        self.operations: list[Operation] = []
+        self.error: Optional[BaseException] = None
+        self._random = random.Random(f'{seed} client {number}')
+        self._count = count
+        self._pace = pace
+        self._api = subject.new_api()
+        self._shared = shared
+        self.connector = {
+            'nqn': f'nqn.2014-08.org.nvmexpress:uuid:host-{number}',
+            'host': f'host-{number}', 'ip': f'192.0.2.{number}',
+            'host_ips': [f'192.0.2.{number}'], 'found_dsc': 'found'}
+        # What is known to be well, with its size or its volume.
+        self._volumes: dict[str, int] = {}
+        self._snapshots: dict[str, str] = {}
+        self._attachments: dict[str, str] = {}
+
+    def run(self) -> None:
+        try:
+            time.sleep(self._random.uniform(0, self._pace))
+            for _number in range(self._count):
+                begun = time.monotonic()
+                self._one()
+                time.sleep(max(0.0, begun + self._random.uniform(
+                    0.5, 1.5) * self._pace - time.monotonic()))
+        except BaseException as error:
+            self.error = error
+
+    def _one(self) -> None:
+        """Do one of the operations that can be done now."""
+        free = [volume for volume in self._volumes
+                if volume not in self._snapshots.values()]
+        unattached = [volume for volume in self._shared
+                      if volume not in self._attachments.values()]
+        choices: list[tuple[str, int, Callable[[], None]]] = [
+            ('create', 8 if len(self._volumes) < 4 else 1, self._create)]
+        for kind, weight, candidates, action in (
+                ('extend', 3, list(self._volumes), self._extend),
+                ('snapshot', 4, list(self._volumes), self._snapshot),
+                ('clone', 3 if len(self._volumes) < 5 else 0,
+                 list(self._volumes), self._clone),
+                ('attach', 5, unattached, self._attach),
+                ('detach', 4, list(self._attachments), self._detach),
+                ('delete', 4 if len(self._volumes) > 2 else 1, free,
+                 self._delete_volume),
+                ('delete snapshot', 3, list(self._snapshots),
+                 self._delete_snapshot)):
+            if candidates and weight:
+                choices.append((kind, weight, _with(
+                    action, self._random.choice(candidates))))
+        _kind, _weight, action = self._random.choices(
+            choices, [weight for _kind, weight, _action in choices])[0]
+        action()
+
+    @contextlib.contextmanager
+    def _noted(self, kind: str, object_id: str = '') -> Iterator[list[str]]:
+        """Note the operation that is done inside, whatever becomes of it."""
+        begun = time.monotonic()
+        about = [object_id]
+        end, text = DONE, ''
+        try:
+            yield about
+        except Failed as error:
+            end, text = FAILED, str(error)
+        except Refused as error:
+            end, text = REFUSED, str(error)
+        except Left as error:
+            end, text = LEFT, str(error)
+        self.operations.append(Operation(
+            kind, about[0], begun, time.monotonic(), end, text))
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            return self._api.call(method, path, body)
+        except errors.DemoError as error:
+            for status in (400, 404, 409):
+                if f': {status} ' in str(error):
+                    raise Refused(str(error))
+            raise Failed(str(error))
+
+    def _wait(self, kind: str, object_id: str, during: str,
+              gone: bool = False) -> None:
+        """Return when Cinder has done it.
+
+        :param during: the status while it works on it
+        :param gone: whether the record is to go
+        """
+        deadline = time.monotonic() + OPERATION_TIME
+        status = during
+        while time.monotonic() < deadline:
+            time.sleep(PAUSE)
+            try:
+                status = self._call('GET', f'/{kind}/{object_id}')[
+                    kind[:-1]]['status']
+            except Refused:
+                if gone:
+                    return
+                raise Failed(f'{object_id} is gone')
+            except Failed:
+                continue
+            if status.startswith('error'):
+                raise Failed(f'{object_id} is in status {status}')
+            if status != during:
+                if gone:
+                    raise Failed(f'{object_id} is in status {status}')
+                return
+        raise Left(f'{object_id} is in status {status}')
+
+    def _create(self) -> None:
+        size = self._random.randint(1, 3)
+        self._make('create', {'size': size})
+
+    def _clone(self, volume_id: str) -> None:
+        self._make('clone', {'source_volid': volume_id,
+                             'size': self._volumes[volume_id]})
+
+    def _make(self, kind: str, body: Mapping[str, Any]) -> None:
+        with self._noted(kind) as about:
+            about[0] = self._call('POST', '/volumes', {'volume': body})[
+                'volume']['id']
+            self._wait('volumes', about[0], 'creating')
+            self._volumes[about[0]] = body['size']
+
+    def _extend(self, volume_id: str) -> None:
+        # It is well no more, unless it goes well.
+        size = self._volumes.pop(volume_id) + 1
+        with self._noted('extend', volume_id):
+            self._call('POST', f'/volumes/{volume_id}/action',
+                       {'os-extend': {'new_size': size}})
+            self._wait('volumes', volume_id, 'extending')
+            seen = self._call('GET', f'/volumes/{volume_id}')['volume']
+            if seen['size'] != size:
+                raise Failed(f'{volume_id} has {seen["size"]} GiB')
+            self._volumes[volume_id] = size
+
+    def _snapshot(self, volume_id: str) -> None:
+        with self._noted('snapshot') as about:
+            about[0] = self._call('POST', '/snapshots', {'snapshot': {
+                'volume_id': volume_id}})['snapshot']['id']
+            # Its volume cannot be deleted, whatever becomes of it.
+            self._snapshots[about[0]] = volume_id
+            self._wait('snapshots', about[0], 'creating')
+            return
+        self._volumes.pop(self._snapshots.pop(about[0], ''), None)
+
+    def _delete_snapshot(self, snapshot_id: str) -> None:
+        volume_id = self._snapshots.pop(snapshot_id)
+        with self._noted('delete snapshot', snapshot_id):
+            self._call('DELETE', f'/snapshots/{snapshot_id}')
+            self._wait('snapshots', snapshot_id, 'deleting', gone=True)
+            return
+        self._volumes.pop(volume_id, None)
+
+    def _delete_volume(self, volume_id: str) -> None:
+        del self._volumes[volume_id]
+        with self._noted('delete', volume_id):
+            self._call('DELETE', f'/volumes/{volume_id}')
+            self._wait('volumes', volume_id, 'deleting', gone=True)
+
+    def _attach(self, volume_id: str) -> None:
+        """Attach a shared volume in the steps that Nova takes."""
+        attachment_id = None
+        with self._noted('attach', volume_id):
+            attachment_id = self._call('POST', '/attachments', {
+                'attachment': {'volume_uuid': volume_id}})['attachment']['id']
+            self._call('PUT', f'/attachments/{attachment_id}', {
+                'attachment': {'connector': self.connector}})
+            self._call('POST', f'/attachments/{attachment_id}/action',
+                       {'os-complete': {}})
+            self._attachments[attachment_id] = volume_id
+            return
+        if attachment_id:
+            # As Nova does after a failure; it goes on until that is done.
+            self._attachments[attachment_id] = volume_id
+            self._detach(attachment_id)
+
+    def _detach(self, attachment_id: str) -> None:
+        volume_id = self._attachments[attachment_id]
+        with self._noted('detach', volume_id):
+            self._call('DELETE', f'/attachments/{attachment_id}')
+            del self._attachments[attachment_id]
+
+
+def _with(action: Callable[[str], None], subject: str) -> Callable[[], None]:
+    return lambda: action(subject)
+
+
+class Chaos(threading.Thread):
+    """Faults of one side, one after the other.
+
+    :param happening: what happens, by fault; each returns when it is over
+    :param pause: the least and the most seconds from one to the next
+    """
+
+    def __init__(self, seed: int, side: str,
+                 happening: Mapping[str, Callable[[random.Random], str]],
+                 weights: Mapping[str, int],
+                 pause: tuple[float, float]) -> None:
+        super().__init__(daemon=True)
+        self.happened: list[Happened] = []
+        self.error: Optional[BaseException] = None
+        self._random = random.Random(f'{seed} {side}')
+        self._happening = happening
+        self._weights = weights
+        self._pause = pause
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        try:
+            for fault in self._order():
+                if self._over.wait(self._random.uniform(*self._pause)):
+                    return
+                begun = time.monotonic()
+                text = self._happening[fault](self._random)
+                self.happened.append(Happened(
+                    fault, begun, time.monotonic(), text))
+        except BaseException as error:
+            self.error = error
+
+    def _order(self) -> Iterator[str]:
+        """All faults again and again, each time in another order."""
+        while True:
+            faults = [fault for fault, weight in self._weights.items()
+                      for _number in range(weight)]
+            self._random.shuffle(faults)
+            yield from faults
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+class Faults:
+    """What can happen to the controllers and to the cluster."""
+
+    def __init__(self, subject: controllers.Controllers) -> None:
+        self._subject = subject
+        self._tokens = itertools.count(1)
+        self._addresses = itertools.count(20)
+        #: Seconds from the kill, and from the start, until all are up.
+        self.whole: list[tuple[float, float]] = []
+
+    def of_cinder(self) -> dict[str, Callable[[random.Random], str]]:
+        return {'controller killed': self.kill,
+                'coordination restarted': self.restart_coordination,
+                'broker connections dropped': self.drop_connections}
+
+    def of_lightos(self) -> dict[str, Callable[[random.Random], str]]:
+        return {'node stopped': lambda chance: self.disturb(chance,
+                                                            'stopped'),
+                'node hung': lambda chance: self.disturb(chance, 'hung'),
+                'node replaced': self.replace,
+                'token rotated': self.rotate,
+                'reply lost': self.lose_reply}
+
+    def kill(self, chance: random.Random) -> str:
+        name = chance.choice(controllers.CONTROLLERS)
+        before = self._subject.reported()
+        begun = time.monotonic()
+        self._subject.kill(name)
+        time.sleep(chance.uniform(0, 10))
+        started = time.monotonic()
+        self._subject.start(name)
+        # Its last report before it died is no sign of life.
+        self._subject.wait_until_whole(before)
+        now = time.monotonic()
+        self.whole.append((now - begun, now - started))
+        return name
+
+    def restart_coordination(self, chance: random.Random) -> str:
+        self._subject.kill_coordination()
+        time.sleep(chance.uniform(0, 3))
+        self._subject.start_coordination()
+        return ''
+
+    def drop_connections(self, chance: random.Random) -> str:
+        self._subject.drop_broker_connections()
+        return ''
+
+    def disturb(self, chance: random.Random, mode: str) -> str:
+        node = chance.randrange(3)
+        path = f'/nodes/{node}'
+        self._subject.control.call('POST', path, {'mode': mode})
+        time.sleep(chance.uniform(5, 15))
+        self._subject.control.call('POST', path, {'mode': 'up'})
+        return f'node {node}'
+
+    def replace(self, chance: random.Random) -> str:
+        """Give the last node another address; the driver starts with two."""
+        address = f'{self._subject.network}.{next(self._addresses)}'
+        self._subject.control.call('POST', '/nodes/2', {'address': address})
+        return address
+
+    def rotate(self, chance: random.Random) -> str:
+        self._subject.rotate_token(next(self._tokens))
+        return ''
+
+    def lose_reply(self, chance: random.Random) -> str:
+        method = chance.choice(['POST', 'PUT', 'DELETE'])
+        self._subject.control.call('POST', '/faults', {
+            'action': 'lose-reply', 'operation': f'^{method} ', 'times': 1})
+        return method
+
+
+@dataclasses.dataclass
+class Result:
+    """What a run has seen.
+
+    :ivar unexpected: ends that no fault allows
+    :ivar error_states: how many records were in which error state
+    :ivar leftovers: what Cinder did not recover, and an operator did
+    :ivar faults_of_driver: what is wrong and no fault of Cinder explains
+    :ivar still_wrong: what is wrong after the operator has acted
+    """
+
+    seed: int
+    coordination: str
+    threads: str
+    minutes: float
+    operations: list[Operation]
+    happened: list[Happened]
+    whole: list[tuple[float, float]]
+    unexpected: list[str]
+    error_states: dict[str, int]
+    leftovers: list[str]
+    faults_of_driver: list[str]
+    still_wrong: list[str]
+
+    @property
+    def clean(self) -> bool:
+        return not (self.unexpected or self.faults_of_driver or
+                    self.still_wrong)
+
+    def as_dict(self) -> dict[str, Any]:
+        kills = [each for each in self.happened
+                 if each.fault == 'controller killed']
+        return {
+            'seed': self.seed, 'coordination': self.coordination,
+            'threads': self.threads, 'minutes': round(self.minutes, 1),
+            'clean': self.clean,
+            'operations': {kind: {
+                'ends': {end: sum(each.end == end for each in of_kind)
+                         for end in (DONE, FAILED, REFUSED, LEFT)},
+                'seconds': _figures(of_kind),
+                'seconds while a controller was dead': _figures([
+                    each for each in of_kind
+                    if any(kill.begun < each.ended and
+                           each.begun < kill.ended for kill in kills)])}
+                for kind in ENDS
+                if (of_kind := [each for each in self.operations
+                                if each.kind == kind])},
+            'met no fault of Cinder': sum(
+                not _met(each, self.happened) for each in self.operations),
+            'faults': {fault: sum(each.fault == fault
+                                  for each in self.happened)
+                       for fault in FAULTS},
+            'seconds from a kill until whole': _figures_of(
+                [whole for whole, _started in self.whole]),
+            'seconds from the restart until whole': _figures_of(
+                [started for _whole, started in self.whole]),
+            'error states': self.error_states,
+            'unexpected ends': self.unexpected,
+            'left by Cinder': self.leftovers,
+            'faults of the driver': self.faults_of_driver,
+            'wrong after recovery': self.still_wrong}
+
+
+def _figures(operations: list[Operation]) -> dict[str, float]:
+    return _figures_of([each.seconds for each in operations
+                        if each.end == DONE])
+
+
+def _figures_of(seconds: list[float]) -> dict[str, float]:
+    if not seconds:
+        return {'count': 0}
+    return {'count': len(seconds),
+            'median': round(statistics.median(seconds), 2),
+            'max': round(max(seconds), 2)}
+
+
+def _met(operation: Operation, happened: list[Happened]) -> list[str]:
+    """The faults of Cinder that an operation has met."""
+    return [each.fault for each in happened
+            if each.fault in OF_CINDER and each.met(operation)]
+
+
+class Run:
+    """A run, from the first operation to the last look.
+
+    :param count: of operations, of all clients together
+    :param minutes: of chaos
+    :param pause: the least and the most seconds between faults of Cinder
+    """
+
+    def __init__(self, subject: controllers.Controllers, seed: int,
+                 minutes: float, count: int,
+                 pause: tuple[float, float]) -> None:
+        self._subject = subject
+        self._seed = seed
+        self._minutes = minutes
+        self._count = count
+        self._faults = Faults(subject)
+        self._chaos = (
+            Chaos(seed, 'cinder', self._faults.of_cinder(),
+                  {'controller killed': 3, 'coordination restarted': 1,
+                   'broker connections dropped': 1}, pause),
+            Chaos(seed, 'lightos', self._faults.of_lightos(),
+                  dict.fromkeys(OF_LIGHTOS, 1), (2, 8)))
+        self._operations: list[Operation] = []
+        self._happened: list[Happened] = []
+
+    def result(self, coordination: str, threads: str) -> Result:
+        """Do it all.
+
+        :raises AssertionError: something of the rig does not work
+        """
+        begun = time.monotonic()
+        self._work()
+        minutes = (time.monotonic() - begun) / 60
+        recovery = Recovery(self._subject, self._suspects())
+        recovery.let_cinder_recover()
+        error_states = recovery.error_states()
+        driver, explained = recovery.judge()
+        leftovers = [*recovery.left(), *explained]
+        recovery.act_as_operator()
+        return Result(
+            self._seed, coordination, threads, minutes, self._operations,
+            self._happened, self._faults.whole, self._unexpected(),
+            error_states, leftovers, driver, recovery.still_wrong())
+
+    def _work(self) -> None:
+        shared = [self._subject.api.call('POST', '/volumes', {'volume': {
+            'size': 1, 'volume_type': controllers.SHARED_TYPE}})
+            ['volume']['id'] for _number in range(SHARED)]
+        for volume_id in shared:
+            cinder_services.until(
+                lambda: self._subject.api.call(
+                    'GET', f'/volumes/{volume_id}')['volume']['status'] ==
+                'available', 'a shared volume is made')
+        end = time.monotonic() + 60 * self._minutes
+        clients = [Client(
+            number, self._seed,
+            self._count // CLIENTS + (number <= self._count % CLIENTS),
+            60 * self._minutes * CLIENTS / self._count, self._subject, shared)
+            for number in range(1, CLIENTS + 1)]
+        for thread in (*clients, *self._chaos):
+            thread.start()
+        try:
+            for client in clients:
+                client.join()
+            time.sleep(max(0.0, end - time.monotonic()))
+        finally:
+            for chaos in self._chaos:
+                chaos.stop()
+        for thread in (*clients, *self._chaos):
+            if thread.error:
+                raise AssertionError('The run broke.') from thread.error
+        self._operations = [each for client in clients
+                            for each in client.operations]
+        self._happened = [each for chaos in self._chaos
+                          for each in chaos.happened]
+
+    def _suspects(self) -> set[str]:
+        """The volumes and snapshots whose operations met faults of Cinder."""
+        return {each.object_id for each in self._operations
+                if _met(each, self._happened)}
+
+    def _unexpected(self) -> list[str]:
+        told = []
+        for each in self._operations:
+            met = _met(each, self._happened)
+            allowed = {DONE} | ALWAYS.get(each.kind, frozenset())
+            if met:
+                allowed |= ENDS[each.kind]
+            if each.end not in allowed:
+                told.append(f'{each.kind} {each.object_id} {each.end} after '
+                            f'{each.seconds:.1f} s: {each.text}')
+        return told
+
+
+class Recovery:
+    """What Cinder, and then an operator, makes of what is left.
+
+    :param suspects: the ids of what met a fault of Cinder
+    """
+
+    def __init__(self, subject: controllers.Controllers,
+                 suspects: set[str]) -> None:
+        self._subject = subject
+        self._suspects = suspects
+
+    def let_cinder_recover(self) -> None:
+        """Restart each controller and have the rest cleaned up."""
+        subject = self._subject
+        subject.control.call('DELETE', '/faults')
+        self._until_still()
+        before = subject.reported()
+        for name in controllers.CONTROLLERS:
+            subject.kill(name)
+            subject.start(name)
+        subject.wait_until_whole(before)
+        subject.api.call('POST', '/workers/cleanup', {})
+        self._until_still()
+
+    def _records(self) -> dict[str, tuple[str, str, str]]:
+        """Kind, state and volume of all records, by id."""
+        rows = self._subject.rows
+        return {
+            **{row['id']: ('volumes', row['status'], row['id'])
+               for row in rows('SELECT id, status FROM volumes '
+                               'WHERE deleted = 0')},
+            **{row['id']: ('snapshots', row['status'], row['volume_id'])
+               for row in rows('SELECT id, status, volume_id '
+                               'FROM snapshots WHERE deleted = 0')},
+            **{row['id']: ('attachments', row['attach_status'],
+                           row['volume_id'])
+               for row in rows('SELECT id, attach_status, volume_id '
+                               'FROM volume_attachment WHERE deleted = 0')}}
+
+    def _state(self, object_id: str) -> Optional[str]:
+        record = self._records().get(object_id)
+        return record and record[1]
+
+    def _until_still(self) -> None:
+        """Return when nothing is under way, or nothing has moved for long."""
+        deadline = time.monotonic() + QUIET_TIME
+        before, since = self._records(), time.monotonic()
+        while time.monotonic() < deadline:
+            records = self._records()
+            if not any(state in IN_TRANSIT
+                       for _kind, state, _volume in records.values()):
+                return
+            if records != before:
+                before, since = records, time.monotonic()
+            if time.monotonic() - since > STILL_TIME:
+                return
+            time.sleep(1)
+
+    def error_states(self) -> dict[str, int]:
+        states = [f'{kind[:-1]} {state}'
+                  for kind, state, _volume in self._records().values()
+                  if state.startswith('error')]
+        return {state: states.count(state) for state in sorted(set(states))}
+
+    def left(self) -> list[str]:
+        """The records that Cinder has left in transit."""
+        return [f'{kind[:-1]} {each} is left {state}'
+                for each, (kind, state, _volume) in self._records().items()
+                if state in IN_TRANSIT]
+
+    def judge(self) -> tuple[list[str], list[str]]:
+        """Say what is wrong: by the driver's fault, and for a kill's sake."""
+        report = self._subject.audit()
+        if report['errors']:
+            raise AssertionError(f'lightos-audit: {report["errors"]}')
+        driver, explained = [], []
+        for finding in report['findings']:
+            text = f'audit: {finding["class"]} {finding["object"]} ' + (
+                finding['snapshot_id'] or finding['volume_id'] or
+                finding['name']) + f': {finding["text"]}'
+            of_a_kill = (finding['class'] in OF_A_KILL and self._suspects & {
+                finding['snapshot_id'], finding['volume_id']})
+            (explained if of_a_kill else driver).append(text)
+        in_transit = {volume for _kind, state, volume
+                      in self._records().values() if state in IN_TRANSIT}
+        for kind, volume_id, text in self._differences():
+            of_a_kill = (kind in OF_A_KILL and volume_id in self._suspects)
+            if volume_id not in in_transit:
+                (explained if of_a_kill else driver).append(text)
+        for each, (kind, state, volume) in self._records().items():
+            if state in IN_TRANSIT and not {each, volume} & self._suspects:
+                driver.append(f'{kind[:-1]} {each} is left {state}')
+        return driver, explained
+
+    def _differences(self) -> Iterator[tuple[str, str, str]]:
+        """Compare the cluster with the database, without the driver's code.
+
+        Each has the class that the audit would give it, the id of the volume
+        and a text.
+        """
+        rows = self._subject.rows
+        volumes = {row['id']: row for row in rows(
+            'SELECT id, size, status FROM volumes WHERE deleted = 0')}
+        attached: dict[str, set[str]] = {}
+        for row in rows('SELECT volume_id, connector FROM volume_attachment '
+                        'WHERE deleted = 0'):
+            connector = json.loads(row['connector'] or '{}') or {}
+            attached.setdefault(row['volume_id'], set()).update(
+                filter(None, [connector.get('nqn')]))
+        there = {message['name'].partition('-')[2]: message
+                 for message in self._subject.simulator.messages('volumes')
+                 if message['state'] not in ('Deleting', 'Deleted')}
+        for each in there.keys() - volumes.keys():
+            yield 'orphans', each, f'volume {each} is unknown to Cinder'
+        for each, row in volumes.items():
+            message = there.get(each)
+            if row['status'] not in ('available', 'in-use'):
+                continue
+            if message is None:
+                yield 'missing', each, f'volume {each} is not on the cluster'
+                continue
+            if int(message['size']) != row['size'] * GIB:
+                yield 'sizes', each, (
+                    f'volume {each} has {message["size"]} bytes, Cinder '
+                    f'counts {row["size"]} GiB')
+            let_in = set(message['acl']['values']) - {'ALLOW_NONE'}
+            for host in let_in - attached.get(each, set()):
+                yield 'access', each, f'volume {each} lets in {host}'
+            for host in attached.get(each, set()) - let_in:
+                yield 'no-access', each, (
+                    f'volume {each} does not let in {host}')
+
+    def act_as_operator(self) -> None:
+        """Do what the operator's guide says to do."""
+        call = self._subject.api.call
+        for each, (kind, state, _volume) in self._records().items():
+            if kind == 'attachments' and state in (
+                    'attaching', 'reserved', 'detaching', 'error_attaching'):
+                call('DELETE', f'/attachments/{each}')
+        doomed: list[tuple[str, str]] = []
+        for each, (kind, state, _volume) in self._records().items():
+            if kind == 'attachments' or not (
+                    state.startswith('error') or state in IN_TRANSIT):
+                continue
+            if state in ('extending', 'error_extending'):
+                call('POST', f'/volumes/{each}/action',
+                     {'os-reset_status': {'status': 'available'}})
+            elif state in ('creating', 'deleting', 'error',
+                           'error_deleting'):
+                call('POST', f'/{kind}/{each}/action',
+                     {'os-reset_status': {'status': 'error'}})
+                doomed.append((kind, each))
+            else:
+                call('POST', f'/{kind}/{each}/action', {'os-reset_status': {
+                    'status': 'in-use' if call(
+                        'GET', f'/{kind}/{each}')['volume']['attachments']
+                    else 'available'}})
+        # Snapshots first: their volumes cannot go before them.
+        for kind, each in sorted(doomed):
+            call('DELETE', f'/{kind}/{each}')
+            cinder_services.until(
+                lambda: self._state(each) in (None, 'error_deleting'),
+                f'{kind[:-1]} {each} is deleted', OPERATION_TIME)
+        self._extend_to_what_is_there()
+        self._subject.audit('--fix', 'access,temporary-snapshots,sizes')
+
+    def _extend_to_what_is_there(self) -> None:
+        call = self._subject.api.call
+        sizes = {message['name'].partition('-')[2]: int(message['size'])
+                 for message in self._subject.simulator.messages('volumes')}
+        for kind, each, _text in list(self._differences()):
+            if kind == 'sizes':
+                call('POST', f'/volumes/{each}/action', {'os-extend': {
+                    'new_size': sizes[each] // GIB}})
+                cinder_services.until(
+                    lambda: self._state(each) == 'available',
+                    f'volume {each} is extended', OPERATION_TIME)
+
+    def still_wrong(self) -> list[str]:
+        """What the audit and the comparison say when all is mended."""
+        report = self._subject.audit()
+        return [*report['errors'],
+                *(f'audit: {finding["class"]} {finding["text"]}'
+                  for finding in report['findings']),
+                *(f'audit: in flight {each}'
+                  for each in report['in_flight']),
+                *(text for _kind, _volume, text in self._differences())]
