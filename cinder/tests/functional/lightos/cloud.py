@@ -35,6 +35,8 @@ from os_brick.initiator import connector
 import os_brick.privileged
 from oslo_config import cfg
 import requests
+import testtools
+from testtools import content
 
 TREE = pathlib.Path(__file__).resolve().parents[4]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -285,6 +287,12 @@ class Cloud:
     def log(self, name: str) -> str:
         """Return the end of a service's log."""
         return self._where.log(name).read_text(errors='replace')[-6000:]
+
+    def show_logs(self, test: testtools.TestCase, *names: str) -> None:
+        """Have a test that fails show the logs of services."""
+        for name in names:
+            test.addOnException(lambda info, name=name: test.addDetail(
+                name, content.text_content(self.log(name))))
 
 
 class Cinder(block_storage.BlockStorage):

@@ -92,9 +92,7 @@ class BytesTest(testtools.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.addOnException(lambda info: self.addDetail(
-            'cinder', testtools.content.text_content(
-                self.cloud.log('cinder'))))
+        self.cloud.show_logs(self, 'cinder')
 
     def volume(self, size: int = 1, **values: Any) -> str:
         """Make a volume; return its id."""

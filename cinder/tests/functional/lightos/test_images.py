@@ -137,10 +137,7 @@ class ImagesTest(testtools.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        for service in ('cinder', 'glance'):
-            self.addOnException(lambda info, service=service: self.addDetail(
-                service, testtools.content.text_content(
-                    self.cloud.log(service))))
+        self.cloud.show_logs(self, 'cinder', 'glance')
 
     def volume(self, user: User, **values: Any) -> str:
         """Make a volume that the end of the test deletes; return its id."""

@@ -297,4 +297,4 @@ def _no_nqn(connector: Mapping[str, Any]) -> exception.LightOSBadConnector:
     return exception.LightOSBadConnector(
         host=connector.get('host'), missing='nqn', remedy=_(
             'Install nvme-cli there and see to it that /etc/nvme/hostnqn '
-            'exists.'))
+            'holds the NQN of that host, of at most 223 bytes.'))

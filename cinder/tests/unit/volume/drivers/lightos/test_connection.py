@@ -416,11 +416,14 @@ class NodesTestCase(ConnectionTestCase):
             self.assertEqual(200, call.result(timeout=30)[0])
         self.assertEqual([0, 2], most)
 
-    def test_c4_a_change_that_gets_no_connection_was_not_sent(self):
-        self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
-        cluster = self.new(lightos_api_address=['10.0.0.1'])
-        self.server.clusterinfo['apiEndpoints'] = []
-        self.ask(cluster=cluster)
+    def held(self, operation: str,
+             **fault: Any) -> tuple[threading.Event, threading.Event]:
+        """Hold the next request until the second of the events is set.
+
+        :param operation: that the request asks for
+        :param fault: what happens to it besides
+        :returns: set when the request is there, and what lets it go
+        """
         entered, gate = threading.Event(), threading.Event()
         self.addCleanup(gate.set)
 
@@ -428,7 +431,15 @@ class NodesTestCase(ConnectionTestCase):
             entered.set()
             gate.wait(30)
 
-        self.server.fault('ListNodes', before=hold)
+        self.server.fault(operation, before=hold, **fault)
+        return entered, gate
+
+    def test_c4_a_change_that_gets_no_connection_was_not_sent(self):
+        self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
+        cluster = self.new(lightos_api_address=['10.0.0.1'])
+        self.server.clusterinfo['apiEndpoints'] = []
+        self.ask(cluster=cluster)
+        entered, gate = self.held('ListNodes')
         call, = self.at_once(1, lambda number: self.ask(cluster=cluster))
         self.assertTrue(entered.wait(30))
         exc = self.assertRaises(
@@ -447,15 +458,8 @@ class NodesTestCase(ConnectionTestCase):
         cluster = self.new(lightos_api_address=['10.0.0.1', '10.0.0.2'])
         self.server.clusterinfo['apiEndpoints'] = []
         self.ask(cluster=cluster)
-        entered, gate = threading.Event(), threading.Event()
-        self.addCleanup(gate.set)
-
-        def hold(request: fake_lightos.Request) -> None:
-            entered.set()
-            gate.wait(30)
-
-        self.server.fault('CreateVolume', node='10.0.0.2', hang=True,
-                          before=hold)
+        entered, gate = self.held('CreateVolume', node='10.0.0.2',
+                                  hang=True)
         calls = self.at_once(8, lambda number: self.ask(
             'create_volume', cluster=cluster,
             **{**NEW_VOLUME, 'name': 'v%d' % number}))
