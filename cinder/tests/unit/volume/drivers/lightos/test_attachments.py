@@ -12,11 +12,12 @@
 
 """Hosts let in and shut out: what the driver makes of the attachments."""
 
+import contextlib
 import glob
 import logging
 import math
 import threading
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import ddt
 import fixtures
@@ -894,10 +895,13 @@ class WritersTestCase(AccessTestCase):
         self.assertTrue(self.during_detach(
             lambda: self.driver.initialize_connection(other, self.second)))
 
-    @ddt.data('attaching', 'detaching')
-    def test_e7_waiting_for_the_lock_ends_in_time(self, kind):
-        self.let_in(self.first)
-        work = getattr(self, kind)(self.second)
+    @contextlib.contextmanager
+    def waiting_for_the_lock(self, work: Callable[[], Any],
+                             ) -> Iterator[list[BaseException]]:
+        """Work that gets the lock of the volume only after this.
+
+        :returns: what it raised in the end
+        """
         errors: list[BaseException] = []
         waiting = threading.Event()
         get_lock = coordination.COORDINATOR.get_lock
@@ -918,10 +922,26 @@ class WritersTestCase(AccessTestCase):
         with get_lock(attachments.LOCK % self.volume.id):
             thread.start()
             self.assertTrue(waiting.wait(60))
-            self.clock.advance(LONGEST)
+            yield errors
         thread.join(60)
+        self.assertFalse(thread.is_alive())
+
+    @ddt.data('attaching', 'detaching')
+    def test_e7_waiting_for_the_lock_ends_in_time(self, kind):
+        self.let_in(self.first)
+        work = getattr(self, kind)(self.second)
+        with self.waiting_for_the_lock(work) as errors:
+            self.clock.advance(LONGEST)
         self.assert_tells(errors[0], self.volume.id, self.second['nqn'])
         self.assertEqual([], self.server.requests)
+
+    def test_a4_attachments_are_read_under_the_lock(self):
+        self.let_in(self.first, self.second)
+        row, _other = (self.make_attachment(self.volume, self.first)
+                       for _each in range(2))
+        with self.waiting_for_the_lock(self.detaching(self.first)):
+            row.destroy()
+        self.assert_in(self.second)
 
     def test_e7_locks_are_cleaned_with_their_volume(self):
         self.attach()
