@@ -542,6 +542,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     def terminate_connection(self, volume: Volume,
                              connector: Optional[Mapping[str, Any]],
                              **kwargs: Any) -> None:
+        if connector is not None:
+            connector = access.fields(connector)
         op = self._operation(
             _('detach volume %(id)s from %(host)s')
             % {'id': volume.id, 'host': _('all hosts') if connector is None

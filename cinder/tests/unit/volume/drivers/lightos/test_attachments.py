@@ -300,6 +300,17 @@ class AttachTestCase(AccessTestCase):
                           self.attach, {**self.first, 'nqn': nqn})
         self.assertEqual([], self.server.requests)
 
+    @ddt.data(None, 'nqn.x', 7, True, ['nqn'], [('nqn', 'nqn.x')])
+    def test_a2_connector_that_is_none_is_refused(self, connector):
+        for refuse in (
+                lambda: self.driver.validate_connector(connector),
+                lambda: self.driver.initialize_connection(self.volume,
+                                                          connector)):
+            error = self.assertRaises(
+                cinder_exception.InvalidConnectorException, refuse)
+            self.assert_tells(error, 'nqn', 'nvme-cli')
+        self.assertEqual([], self.server.requests)
+
     @ddt.data(('nqn', 'nvme-cli'), ('found_dsc', 'discovery-client'),
               ('host_ips', 'lightos_ipacl_networks'))
     @ddt.unpack
@@ -692,15 +703,18 @@ class DetachTestCase(AccessTestCase):
         self.assert_tells(
             error, 'detach volume %s from all hosts' % self.volume.id)
 
-    @ddt.data({}, {'host': 'compute1'}, {'host': 'compute1', 'nqn': ''})
+    @ddt.data({}, {'host': 'compute1'}, {'host': 'compute1', 'nqn': ''},
+              '', 'nqn.x', 0, 7, False, [], ['nqn'])
     def test_a7_connector_without_nqn_cuts_nobody_off(self, connector):
         self.assertRaises(cinder_exception.InvalidConnectorException,
                           self.detach, connector)
         self.assert_in(self.first, self.second)
 
-    def test_a7_force_without_nqn_leaves_what_the_others_need(self):
+    @ddt.data({'host': 'compute1'}, {}, '', 'nqn.x', 7, ['nqn'])
+    def test_a7_force_without_nqn_leaves_what_the_others_need(self,
+                                                              connector):
         self.rows({'host': 'compute1'}, self.second)
-        self.detach({'host': 'compute1'}, force=True)
+        self.detach(connector, force=True)
         self.assert_in(self.second)
 
     def test_a7_force_without_nqn_lets_in_who_is_attached(self):
