@@ -119,7 +119,7 @@ def read(extra_specs: Mapping[str, str],
         if identity.PROJECT_SPEC in extra_specs else None,
         replicas=_replicas(extra_specs.get(REPLICAS_SPEC)),
         compression=_compression(extra_specs.get(COMPRESSION_SPEC)),
-        qos_policy=extra_specs.get(QOS_POLICY_SPEC) or None,
+        qos_policy=_qos_policy(extra_specs.get(QOS_POLICY_SPEC)),
         qos_limits=_limits(qos_specs),
         sector_size=_sector_size(extra_specs.get(SECTOR_SIZE_SPEC)))
     if asked.qos_policy and asked.qos_limits:
@@ -161,6 +161,15 @@ def _compression(asked: Optional[str]) -> Optional[bool]:
     except ValueError:
         raise _invalid(COMPRESSION_SPEC, asked,
                        _("'<is> True' or '<is> False'"))
+
+
+def _qos_policy(asked: Optional[str]) -> Optional[str]:
+    if not asked:
+        return None
+    if asked in ('.', '..') or not asked.isprintable():
+        raise _invalid(QOS_POLICY_SPEC, asked,
+                       _('the name or the UUID of a QoS policy'))
+    return asked
 
 
 def _sector_size(asked: Optional[str]) -> Optional[int]:

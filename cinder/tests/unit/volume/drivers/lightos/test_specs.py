@@ -100,5 +100,16 @@ class SpecsTestCase(base.LightOSTestCase):
         self.assertEqual(project, self.read(
             lightos__project_name=project).project)
 
+    @ddt.data('.', '..', 'a\n', '\ud800')
+    def test_o6_qos_policy_that_cannot_be_sent(self, policy):
+        error = self.assertRaises(exception.InvalidVolumeType, specs.read,
+                                  {'lightos:qos_policy': policy}, {})
+        self.assert_tells(error, 'lightos:qos_policy', repr(policy), 'UUID')
+
+    @ddt.data('gold & silver', 'Größe', '...')
+    def test_qos_policy_of_any_name(self, policy):
+        self.assertEqual(policy, self.read(
+            lightos__qos_policy=policy).qos_policy)
+
     def test_d1_empty_qos_policy_is_none(self):
         self.assertIsNone(self.read(lightos__qos_policy='').qos_policy)
