@@ -88,15 +88,15 @@ def _roll_back(op: operation.Operation, before: lookup.Found,
             # twice to one snapshot is going back once.
             accepted = answer.outcome is Outcome.DONE
             before_rollback = now.volume.etag
-            seen = answer.text
+            seen, at_least = answer.text, answer.retry_after
         else:
-            seen = lookup.describe(now)
+            seen, at_least = lookup.describe(now), None
         now = _again(op, before)
         if (accepted and now.volume.state in replies.IN_SERVICE and
                 (now.volume.etag is None or
                  now.volume.etag != before_rollback)):
             return
-        op.pause(pauses, seen)
+        op.pause(pauses, seen, at_least)
 
 
 def _put_back(op: operation.Operation, before: lookup.Found) -> None:

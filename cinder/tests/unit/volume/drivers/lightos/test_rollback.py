@@ -119,6 +119,12 @@ class RevertTestCase(base.LightOSTestCase):
         self.revert()
         self.assertEqual('old', self.there.data)
 
+    def test_e2_rollback_waits_as_long_as_the_cluster_asks(self) -> None:
+        self.server.fault('RollbackVolume', status=429,
+                          headers={'Retry-After': '20'})
+        self.revert()
+        self.assertEqual([20.0], self.clock.sleeps)
+
     def test_v8_what_another_writer_changes_is_not_taken_for_the_rollback(
             self) -> None:
         self.server.fault('RollbackVolume', before=lambda _request: setattr(

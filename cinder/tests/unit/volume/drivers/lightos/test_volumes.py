@@ -427,6 +427,12 @@ class DeleteTestCase(base.LightOSTestCase):
         self.driver.delete_volume(self.volume)
         self.assert_deleted()
 
+    def test_e2_delete_waits_as_long_as_the_cluster_asks(self):
+        self.server.fault('DeleteVolume', status=429,
+                          headers={'Retry-After': '20'})
+        self.driver.delete_volume(self.volume)
+        self.assertEqual([20.0], self.clock.sleeps)
+
     @ddt.data({'status': 500}, {'status': 404}, {'lose_reply': True},
               {'status': 409}, {'hang': True})
     def test_v4_delete_is_looked_at_whatever_was_answered(self, fault):
