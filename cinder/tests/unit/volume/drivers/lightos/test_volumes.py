@@ -981,6 +981,53 @@ class CloneTestCase(base.LightOSTestCase):
             % (self.source.id, volume.id))
         self.assertNotIn('CreateVolume', self.server.operations())
 
+    def test_v3_snapshot_that_is_late_is_deleted(self):
+        self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
+        began = self.clock.monotonic()
+        self.assert_tells(self.failure(), 'is Creating')
+        self.assertEqual([], self.server.snapshots())
+        self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
+
+    @ddt.data({'status': 503}, {'hang': True})
+    def test_v3_snapshot_that_was_not_seen_is_deleted(self, fault):
+        began = self.clock.monotonic()
+        self.server.fault('CreateSnapshot', lose_reply=True)
+        self.server.fault(
+            'ListSnapshots', times=None, **fault,
+            when=lambda request: request.at < began + 0.8 * LONGEST)
+        self.failure()
+        self.assertEqual([], self.server.snapshots())
+
+    def test_v3_snapshot_that_cannot_be_looked_for_hides_no_error(self):
+        log = self.useFixture(fixtures.FakeLogger())
+        self.server.fault('CreateSnapshot', lose_reply=True)
+        self.server.fault('ListSnapshots', status=503, times=None)
+        volume = self.make_volume()
+        began = self.clock.monotonic()
+        self.assert_tells(self.failure(volume), 'HTTP 503')
+        self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
+        self.assertEqual(1, log.output.count(
+            'snapshot for_clone_%s_' % volume.id))
+        self.clock.advance(86400)
+        self.assertEqual([], self.server.snapshots())
+
+    def test_v3_snapshot_is_looked_for_where_its_volume_is(self):
+        self.server.projects['blue'] = ''
+        blue = self.make_type(lightos__project_name='blue')
+        self.source = self.make_volume(blue, create=True)
+        self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
+        self.server.fault(
+            'ListSnapshots', status=403, times=None,
+            when=lambda request: '/projects/default/' in request.path)
+        self.failure(self.make_volume(blue))
+        self.assertEqual([], self.server.snapshots())
+
+    def test_v1_clone_is_closed(self):
+        there = self.server.volume(self.source.name)
+        there.acl = there.ip_acl = ('ALLOW_ANY',)
+        made = self.clone()
+        self.assertEqual((ALL_CLOSED, ALL_CLOSED), (made.acl, made.ip_acl))
+
     def test_v2_larger_clone_is_there_on_return(self):
         self.server.work_time['CreateVolume'] = 20
         self.assertEqual(3 * units.Gi,
