@@ -161,6 +161,7 @@ class CreateTestCase(base.LightOSTestCase):
                           'project default', uuid, 'is ' + state)
         self.assertEqual(['CreateVolume', 'GetVolume', 'DeleteVolume'],
                          self.server.operations())
+        self.assertIn('If-Match', self.server.requests[-1].headers)
 
     def test_v1_failed_volume_that_cannot_be_deleted_is_reported(self):
         self.server.fault('CreateVolume', ends='Failed')
