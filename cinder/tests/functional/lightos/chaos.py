@@ -816,7 +816,8 @@ class Recovery:
                 lambda: self._state(each) in (None, 'error_deleting'),
                 f'{kind[:-1]} {each} is deleted', OPERATION_TIME)
         self._extend_to_what_is_there()
-        self._subject.audit('--fix', 'access,temporary-snapshots,sizes')
+        self._subject.audit(
+            '--fix', 'access,no-access,temporary-snapshots,sizes')
 
     def _extend_to_what_is_there(self) -> None:
         call = self._subject.api.call
