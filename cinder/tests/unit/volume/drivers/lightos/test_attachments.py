@@ -14,13 +14,11 @@
 
 import contextlib
 import glob
-import logging
 import math
 import threading
 from typing import Any, Callable, Iterator, Optional
 
 import ddt
-import fixtures
 from oslo_config import cfg
 
 from cinder import coordination
@@ -78,9 +76,6 @@ class AccessTestCase(base.LightOSTestCase):
     def updates(self) -> list[fake_lightos.Request]:
         return [request for request in self.server.requests
                 if request.operation == 'UpdateVolume']
-
-    def warnings(self) -> fixtures.FakeLogger:
-        return self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
 
 
 @ddt.ddt
