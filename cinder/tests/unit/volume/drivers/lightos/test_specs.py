@@ -42,7 +42,7 @@ class SpecsTestCase(base.LightOSTestCase):
 
     def test_v1_volume_without_a_type_gets_the_defaults(self):
         volume = self.make_volume()
-        volume.volume_type_id = None
+        volume.volume_type_id = volume.volume_type = None
         self.assertEqual(
             specs.VolumeSpecs('default', 3, False, None),
             specs.of_volume(volume, self.driver.configuration))
