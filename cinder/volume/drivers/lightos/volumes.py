@@ -14,6 +14,7 @@
 Nothing is reported as done here before a look at the cluster has shown it.
 """
 
+import http
 from typing import Callable, NamedTuple, Optional
 
 from oslo_log import log as logging
@@ -34,6 +35,9 @@ from cinder.volume.drivers.lightos import specs
 LOG = logging.getLogger(__name__)
 
 Outcome = operation.Outcome
+
+# How the cluster refuses to delete what snapshots hold.
+_HELD = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.PRECONDITION_FAILED)
 
 
 class Source(NamedTuple):
@@ -156,7 +160,7 @@ def delete(op: operation.Operation, sought: identity.VolumeIdentity,
         answer = op.send('delete_volume', project_name=found.project,
                          volume_uuid=found.volume.uuid,
                          etag=found.volume.etag)
-        if (answer.outcome in (Outcome.REFUSED, Outcome.STALE) and
+        if (answer.status in _HELD and
                 'snapshot' in answer.message.lower() and
                 not sought.migrating):
             # Cinder logs no text of this exception.

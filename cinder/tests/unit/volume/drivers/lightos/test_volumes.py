@@ -486,6 +486,13 @@ class DeleteTestCase(base.LightOSTestCase):
                                   self.driver.delete_volume, self.volume)
         self.assert_tells(error, 'volume has snapshots')
 
+    @ddt.data(401, 403, 501)
+    def test_v4_token_that_may_not_is_not_busy(self, status):
+        self.server.fault('DeleteVolume', status=status, times=None,
+                          message='no right to delete volumes or snapshots')
+        self.assertRaises(exception.LightOSRefused,
+                          self.driver.delete_volume, self.volume)
+
     @ddt.data(409, 503)
     def test_v4_passing_trouble_is_not_busy(self, status):
         self.server.fault('DeleteVolume', status=status,
