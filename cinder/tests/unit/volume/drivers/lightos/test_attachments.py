@@ -681,6 +681,12 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assertEqual((self.second['nqn'],), self.there.acl)
 
+    def test_a6_volume_whose_replica_moves_is_detached(self):
+        self.there.state = 'Migrating'
+        self.detach(self.first)
+        self.assert_in(self.second)
+        self.assertEqual([], self.clock.sleeps)
+
     def test_a6_volume_that_is_not_available_is_detached(self):
         self.there.protection = 'NotAvailable'
         self.detach(self.first)
