@@ -275,5 +275,6 @@ def read_by_name(op: operation.Operation, project: str,
 
     :raises: LightOSRefused, LightOSNotSeen
     """
-    return op.read('get_snapshot_by_name', replies.Snapshot.parse_named,
+    return op.read('get_snapshot_by_name',
+                   replies.named(name, replies.Snapshot.parse_named),
                    project_name=project, snapshot_name=name)
