@@ -535,8 +535,11 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             % {'id': volume.id, 'host': _('all hosts') if connector is None
                else _('host %s') % connector.get('nqn')},
             seconds=self._attach_seconds())
-        attachments.detach(op, volume, connector, bool(kwargs.get('force')),
-                           self._own_nqn, self._access_policy())
+        force = bool(kwargs.get('force'))
+        # It takes os-brick some commands, and the lock need not be held.
+        own_nqn = self._own_nqn() if force and connector else None
+        attachments.detach(op, volume, connector, force, own_nqn,
+                           self._access_policy())
 
     # What the methods above have in common
 

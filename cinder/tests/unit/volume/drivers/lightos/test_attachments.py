@@ -958,6 +958,20 @@ class WritersTestCase(AccessTestCase):
             row.destroy()
         self.assert_in(self.second)
 
+    def test_e7_controller_is_looked_at_without_the_lock(self):
+        events = []
+        get_lock = coordination.COORDINATOR.get_lock
+        self.mock_object(coordination.COORDINATOR, 'get_lock', lambda name: (
+            events.append('lock'), get_lock(name))[1])
+        self.mock_object(
+            base.FakeConnector, 'get_connector_properties',
+            lambda *args, **kwargs: events.append('look') or self.own)
+        for how, seen in (({'force': True}, ['look', 'lock']),
+                          ({}, ['lock'])):
+            self.detach(self.own, **how)
+            self.assertEqual(seen, events)
+            events.clear()
+
     def test_e7_locks_are_cleaned_with_their_volume(self):
         self.attach()
         self.detach(self.first)
