@@ -257,9 +257,8 @@ def _closed(op: operation.Operation, wanted: Wanted,
     The work of an earlier try, or of an older release, may be open.
     """
     lists = lookup.lists_of(found.volume)
-    if found.volume.acl is None or lists.equals(
-            wanted.access if lists.ips is not None
-            else wanted.access._replace(ips=None)):
+    if lists.equals(wanted.access if lists.ips is not None
+                    else wanted.access._replace(ips=None)):
         return found
 
     closed = changes.converge(

@@ -311,6 +311,13 @@ class CreateTestCase(base.LightOSTestCase):
         self.assertEqual(ALL_CLOSED, self.create(volume).acl)
         self.assertNotIn('IPAcl', self.server.requests[-2].body)
 
+    def test_v1_adopted_volume_of_unknown_hosts_is_closed(self):
+        volume = self.make_volume()
+        reply = self.existing(volume, ip_acl=('192.0.2.1',)).reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply)
+        self.assertEqual(ALL_CLOSED, self.create(volume).ip_acl)
+
     def test_v1_adopted_volume_that_goes_again_is_an_error(self):
         volume = self.make_volume()
         self.existing(volume, acl=('nqn.other',))
