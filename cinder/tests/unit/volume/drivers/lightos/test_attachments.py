@@ -340,6 +340,13 @@ class AttachTestCase(AccessTestCase):
                           'NotAvailable')
         self.assert_in()
 
+    def test_a2_volume_that_is_not_available_any_more_is_refused(self):
+        self.server.fault('UpdateVolume', after=lambda request: setattr(
+            self.there, 'protection', 'NotAvailable'))
+        error = self.assertRaises(exception.LightOSError, self.attach)
+        self.assert_tells(error, self.volume.id, 'NotAvailable')
+        self.assert_in()
+
     @ddt.data('Degraded', 'ReadOnly')
     def test_a2_volume_that_lost_a_replica_is_attached(self, protection):
         self.there.protection = protection

@@ -251,6 +251,12 @@ class CloneImageTestCase(ImageTestCase):
         self.server.fault(operation, **fault)
         self.assert_copied(self.clone())
 
+    def test_image_whose_volume_goes_meanwhile_is_copied(self) -> None:
+        self.record(self.source, {'launched_at': None})
+        self.server.fault('GetVolume', skip=1, status=404)
+        self.server.fault('ListVolumes', body={'volumes': []})
+        self.assert_copied(self.clone())
+
     def test_clone_that_is_not_seen_is_an_error_and_no_second_volume(
             self) -> None:
         self.server.fault('GetSnapshot', times=None, status=503, code=14)
