@@ -195,7 +195,7 @@ def _take(op: operation.Operation, name: str, project: str,
             if answer.outcome in (Outcome.REFUSED, Outcome.MISSING):
                 raise op.refused(answer)
             posts += 1
-            uuid = _uuid_of(answer)
+            uuid = _uuid_of(answer, name)
             if uuid:
                 return _settled(op, project, uuid)
         snapshot = read_by_name(op, project, name)
@@ -218,13 +218,14 @@ def _post_after(op: operation.Operation, posts: int,
             _POST_RATIO ** (posts + 1.0 - most_posts))
 
 
-def _uuid_of(answer: operation.Answer) -> Optional[str]:
+def _uuid_of(answer: operation.Answer, name: str) -> Optional[str]:
     if answer.outcome is not Outcome.DONE:
         return None
     try:
-        return replies.Snapshot.parse(answer.data).uuid
+        made = replies.named(name, replies.Snapshot.parse)(answer.data)
     except exception.LightOSBadReply:
         return None
+    return made and made.uuid
 
 
 def _check_source(op: operation.Operation, project: str,

@@ -196,7 +196,8 @@ def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
     if answer.outcome is not Outcome.DONE:
         return answer
     try:
-        return answer._replace(data=replies.Volume.parse(answer.data))
+        return answer._replace(data=replies.named(
+            wanted.name, replies.Volume.parse)(answer.data))
     except exception.LightOSBadReply as exc:
         return answer._replace(outcome=Outcome.UNKNOWN,
                                text='%s: %s' % (answer.text, exc))

@@ -717,6 +717,20 @@ class ReplyTestCase(ConnectionTestCase):
         self.driver.delete_volume(volume)
         self.assertEqual([other], self.server.volumes())
 
+    def test_e5_answer_to_another_create_is_none(self):
+        other = self.server.add_volume('theirs', ip_acl=('ALLOW_NONE',))
+        another = self.server.add_snapshot('theirs', other)
+        self.server.fault('CreateVolume', executed=True, body=other.reply())
+        volume = self.make_volume(create=True)
+        self.server.fault('CreateSnapshot', executed=True,
+                          body=another.reply())
+        snapshot = self.make_snapshot(volume, create=True)
+        for record in (volume, snapshot):
+            self.assertIn(record.provider_id.split()[1], [
+                made.uuid for made in (self.server.volume(record.name),
+                                       self.server.snapshot(record.name))
+                if made is not None])
+
     def test_e5_cluster_that_finds_any_name_is_an_error(self):
         volume = self.make_volume(launched_at=timeutils.utcnow())
         other = self.server.add_volume('theirs')
