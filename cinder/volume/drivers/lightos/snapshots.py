@@ -230,7 +230,8 @@ def _uuid_of(answer: operation.Answer, name: str) -> Optional[str]:
 
 def _check_source(op: operation.Operation, project: str,
                   snapshot: replies.Snapshot, volume_uuid: str) -> None:
-    if snapshot.source_volume_uuid not in (None, volume_uuid):
+    if (snapshot.source_volume_uuid or volume_uuid).lower() != (
+            volume_uuid.lower()):
         raise exception.LightOSNotOurs(
             reason=_('could not %(action)s: the LightOS project %(project)s '
                      'has another snapshot of the name %(name)s, with the '

@@ -59,7 +59,7 @@ class Source(NamedTuple):
         if self.prefix and name is not None:
             return name.startswith(self.prefix)
         if self.uuid and volume.source_snapshot_uuid is not None:
-            return self.uuid == volume.source_snapshot_uuid
+            return self.uuid.lower() == volume.source_snapshot_uuid.lower()
         return name is None or name == self.name
 
 

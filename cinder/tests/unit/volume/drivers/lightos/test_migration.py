@@ -197,9 +197,14 @@ class LeftByMigrationTestCase(base.LightOSTestCase):
         self.source.refresh()
         self.assertEqual(self.copied, self.source.provider_id)
 
-    def test_d4_rename_done_already_is_no_name_taken(self) -> None:
+    @ddt.data(str.lower, str.upper)
+    def test_d4_rename_done_already_is_no_name_taken(self, spelling) -> None:
         self.server.volume(self.source_name).name = 'elsewhere'
         self.create_target()
+        there = self.server.volume(self.target_name)
+        there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.record(self.target, {'provider_id': 'default '
+                                  + spelling(there.uuid)})
         for _ in range(2):
             self.assertEqual(
                 {'_name_id': None}, self.driver.update_migrated_volume(

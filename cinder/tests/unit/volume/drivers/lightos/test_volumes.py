@@ -845,6 +845,17 @@ class FromSnapshotTestCase(base.LightOSTestCase):
             exception.LightOSNotOurs, self.driver.create_volume_from_snapshot,
             volume, self.snapshot)
 
+    def test_e4_source_in_upper_case_is_the_same(self):
+        self.there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.snapshot.provider_id = 'default ' + self.there.uuid
+        volume = self.make_volume()
+        mine = self.server.add_volume(
+            volume.name, ip_acl=ALL_CLOSED, source_name=self.there.name,
+            source_uuid=self.there.uuid.upper())
+        update = self.driver.create_volume_from_snapshot(volume,
+                                                         self.snapshot)
+        self.assertEqual('default ' + mine.uuid, update['provider_id'])
+
     def test_e4_source_that_the_reply_lacks_is_no_difference(self):
         volume = self.make_volume()
         mine = self.server.add_volume(volume.name, ip_acl=ALL_CLOSED,
