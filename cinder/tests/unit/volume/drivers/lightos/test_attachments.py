@@ -775,10 +775,12 @@ class DetachTestCase(AccessTestCase):
 
     @ddt.data(True, False)
     def test_a9_address_list_that_lets_anybody_in_is_left(self, last):
+        log = self.warnings()
         self.there.ip_acl = OPEN
         self.detach(self.first)
         if last:
             self.detach(self.second)
+        self.assertEqual('', log.output)
         self.assertEqual((CLOSED if last else (self.second['nqn'],), OPEN),
                          (self.there.acl, self.there.ip_acl))
 

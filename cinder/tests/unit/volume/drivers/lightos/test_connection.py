@@ -730,6 +730,9 @@ class ReplyTestCase(ConnectionTestCase):
                 made.uuid for made in (self.server.volume(record.name),
                                        self.server.snapshot(record.name))
                 if made is not None])
+        self.server.volumes()
+        self.assertEqual(['Available', 'Available'],
+                         [other.state, another.state])
 
     def test_e5_cluster_that_finds_any_name_is_an_error(self):
         volume = self.make_volume(launched_at=timeutils.utcnow())
