@@ -139,6 +139,8 @@ class CreateTestCase(base.LightOSTestCase):
         made = self.create()
         self.assertEqual((ALL_CLOSED, ('ALLOW_ANY',)),
                          (made.acl, made.ip_acl))
+        self.assertEqual(['CreateVolume', 'GetVolume'],
+                         self.server.operations())
 
     def test_a9_create_on_a_cluster_without_ip_acls(self):
         self.server.ip_acl = False
