@@ -409,8 +409,7 @@ def _number(fields: Mapping[str, Any], field: str) -> Optional[int]:
     value = fields.get(field)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or (
-            _NUMBER.fullmatch(str(value)) is None):
+    if _NUMBER.fullmatch(str(value)) is None:
         raise exception.LightOSBadReply('%s is no number' % field)
     return int(value)
 
@@ -429,8 +428,8 @@ def _size(fields: Mapping[str, Any]) -> Optional[int]:
     value = fields.get('size')
     if value is None:
         return None
-    match = isinstance(value, (int, str)) and _SIZE.fullmatch(str(value))
-    if not match:
+    match = _SIZE.fullmatch(str(value))
+    if match is None:
         raise exception.LightOSBadReply('size is no size')
     number, unit = match.groups()
     return int(number) * (units.Gi if (unit or '').lower() == 'gib' else 1)
