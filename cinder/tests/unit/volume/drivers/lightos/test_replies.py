@@ -361,6 +361,13 @@ class SnapshotTestCase(RepliesTestCase):
         self.assertEqual(
             {None}, set(snapshot._replace(uuid=None, state=None)))
 
+    @ddt.data(('60s', '60s'), ('0.5s', '0.5s'), ('0s', None), ('0.0s', None),
+              ('', None), (None, None))
+    @ddt.unpack
+    def test_d2_retention(self, time, read):
+        self.assertEqual(read, replies.Snapshot.parse(
+            {**SNAPSHOT, 'retentionTime': time}).retention)
+
     @ddt.data(*NO_MESSAGES, {}, {**SNAPSHOT, 'UUID': ''},
               {**SNAPSHOT, 'size': 'x'}, {**SNAPSHOT, 'state': 7},
               {**SNAPSHOT, 'replicaCount': 'x'},
