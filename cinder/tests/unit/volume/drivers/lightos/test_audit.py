@@ -303,6 +303,323 @@ class FoundTestCase(AuditTestCase):
 
 
 @ddt.ddt
+class ToldTestCase(AuditTestCase):
+    """What a finding tells of both sides."""
+
+    def assert_is(self, finding: dict[str, Any], there: Any) -> None:
+        """Whether a finding names an object of the cluster."""
+        self.assertEqual(
+            (there.project, there.uuid, there.name),
+            (finding['project'], finding['uuid'], finding['name']))
+
+    def assert_nowhere(self, finding: dict[str, Any], name: str) -> None:
+        """Whether it names what the cluster should have."""
+        self.assertEqual(
+            (None, None, name),
+            (finding['project'], finding['uuid'], finding['name']))
+
+    def test_volume_that_is_missing(self):
+        volume = self.make_volume(status='available', provider_id='default')
+        finding = self.finding('missing')
+        self.assert_nowhere(finding, volume.name)
+        self.assertIn('the cluster has no such volume', finding['text'])
+
+    def test_volume_that_is_dead(self):
+        volume = self.make_volume(create=True, status='available')
+        there = self.on_cluster(volume)
+        there.state = 'Failed'
+        finding = self.finding('missing')
+        self.assert_is(finding, there)
+        self.assertIn('is Failed', finding['text'])
+
+    def test_volume_in_error_that_is_there(self):
+        volume = self.make_volume(create=True, status='error_extending')
+        finding = self.finding('unrecovered')
+        self.assert_is(finding, self.on_cluster(volume))
+        self.assertIn('is Available', finding['text'])
+
+    def test_snapshot_that_is_missing(self):
+        snapshot = self.make_snapshot(
+            self.make_volume(create=True, status='available'),
+            status='available')
+        finding = self.finding('missing')
+        self.assert_nowhere(finding, snapshot.name)
+        self.assertIn('the cluster has no such snapshot', finding['text'])
+
+    @ddt.data('Failed', 'Deleting')
+    def test_e8_snapshot_that_is_dead(self, state):
+        self.make_snapshot(self.make_volume(create=True, status='available'),
+                           create=True, status='available')
+        there, = self.server.snapshots()
+        there.state = state
+        finding = self.finding('missing')
+        self.assert_is(finding, there)
+        self.assertIn('is ' + state, finding['text'])
+
+    def test_snapshot_in_error_that_is_there(self):
+        self.make_snapshot(self.make_volume(create=True, status='available'),
+                           create=True, status='error_deleting')
+        finding = self.finding('unrecovered')
+        self.assert_is(finding, self.server.snapshots()[0])
+        self.assertIn('is Available', finding['text'])
+
+    @ddt.data('volume', 'snapshot')
+    def test_operation_that_goes_on_for_days(self, kept):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True,
+                                      status='available')
+        record = volume if kept == 'volume' else snapshot
+        record.status = 'deleting'
+        record.save()
+        self.useFixture(fixture.TimeFixture()).advance_time_seconds(
+            records.STUCK_AFTER + 1)
+        finding = self.finding('unrecovered')
+        self.assertEqual(
+            (kept, volume.id, snapshot.id if kept == 'snapshot' else None),
+            (finding['object'], finding['volume_id'],
+             finding['snapshot_id']))
+
+    @ddt.data((2, '2147483648 bytes, 2.00 GiB'),
+              (0.5, '536870912 bytes, 0.50 GiB'), (0, '0 bytes, 0.00 GiB'))
+    @ddt.unpack
+    def test_size(self, gib, words):
+        volume = self.make_volume(create=True, status='available')
+        self.on_cluster(volume).size = int(gib * units.Gi)
+        self.assertIn(words, self.finding('sizes')['text'])
+
+    @ddt.data((True, 'the type asks for compression, it has none'),
+              (False, 'the type asks for no compression, it is compressed'))
+    @ddt.unpack
+    def test_compression(self, asked, words):
+        volume = self.make_volume(
+            self.make_type(compression='<is> %s' % asked,
+                           lightos__num_replicas='2'),
+            create=True, status='available')
+        self.on_cluster(volume).compression = not asked
+        self.assertEqual(words, self.finding('attributes')['text'])
+
+    def test_replicas(self):
+        volume = self.make_volume(
+            self.make_type(compression='<is> True',
+                           lightos__num_replicas='2'),
+            create=True, status='available')
+        self.on_cluster(volume).replicas = 1
+        self.assertEqual('the type asks for 2 replicas, it has 1',
+                         self.finding('attributes')['text'])
+
+    @ddt.data(((), 'is let in; Cinder has it attached to %s' % (NQN % 1)),
+              ((NQN % 9,), 'is let in and connected; Cinder has'))
+    @ddt.unpack
+    def test_host_that_is_let_in(self, connected, words):
+        volume = self.attached()
+        self.on_cluster(volume).acl += (NQN % 9,)
+        self.on_cluster(volume).connected_hosts = connected
+        self.assertIn(words, self.finding('access')['text'])
+
+    def test_host_that_is_let_in_where_none_is_attached(self):
+        volume = self.make_volume(create=True, status='available')
+        self.on_cluster(volume).acl = (NQN % 9,)
+        self.assertIn('attached to no host', self.finding('access')['text'])
+
+    def test_each_host_without_access(self):
+        volume = self.attached(1)
+        for number in (2, 3):
+            self.make_attachment(volume, self.host_connector(number))
+        self.on_cluster(volume).acl = (NQN % 1, NQN % 3)
+        self.on_cluster(volume).ip_acl = ('192.0.2.1', '192.0.2.2')
+        report = self.audit()
+        self.assertEqual(
+            [(NQN % 2, 'its NQN is not let in'),
+             (NQN % 3, 'none of its IP addresses is let in')],
+            [(each['host'], each['text'].partition('; ')[2])
+             for each in report['findings']])
+
+    @ddt.data(('volume', '2001-02-03'), ('volume', ''),
+              ('snapshot', '2001-02-03'), ('snapshot', ''))
+    @ddt.unpack
+    def test_since_when_an_orphan_is_there(self, kept, created):
+        volume = self.make_volume(create=True, status='available')
+        orphan = (self.server.add_volume('volume-' + fake.VOLUME_ID)
+                  if kept == 'volume' else
+                  self.server.add_snapshot('snapshot-' + fake.SNAPSHOT_ID,
+                                           self.on_cluster(volume)))
+        orphan.created = created
+        self.assertIn('1073741824 bytes, made ' + (
+            created or 'at an unknown time'), self.finding('orphans')['text'])
+
+    @ddt.data('2001-02-03', '')
+    def test_since_when_a_temporary_snapshot_is_there(self, created):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_snapshot(
+            'for_clone_' + volume.id,
+            self.on_cluster(volume)).created = created
+        finding = self.finding('temporary-snapshots')
+        self.assertIn('made ' + (created or 'at an unknown time'),
+                      finding['text'])
+        self.assertEqual(volume.id, finding['volume_id'])
+
+
+@ddt.ddt
+class ProofTestCase(AuditTestCase):
+    """What tells whose an object is that Cinder does not know."""
+
+    def orphan_of(self, volume: objects.Volume, **attributes: Any) -> Any:
+        """A second volume on the cluster that is named for a record."""
+        self.server.projects['other'] = ''
+        return self.server.add_volume('volume-' + volume.id, project='other',
+                                      **attributes)
+
+    def clone_left(self, source: Any) -> Any:
+        """The temporary snapshot of a clone of which nothing is known."""
+        return self.server.add_snapshot('for_clone_' + fake.VOLUME2_ID,
+                                        source)
+
+    def test_temporary_snapshot_of_a_clone_that_was_deleted(self):
+        source = self.make_volume(create=True, status='available')
+        clone = self.make_volume(status='deleted')
+        self.server.add_snapshot('for_clone_' + clone.id,
+                                 self.on_cluster(source))
+        clone.destroy()
+        finding = self.finding('temporary-snapshots')
+        self.assertIn('has ended, which is deleted', finding['text'])
+        self.assertTrue(finding['fixable'])
+
+    @ddt.data(False, True)
+    def test_temporary_snapshot_of_a_volume_that_cinder_has_or_had(self,
+                                                                   gone):
+        source = self.make_volume(create=True, status='available')
+        self.clone_left(self.on_cluster(source))
+        if gone:
+            self.driver.delete_volume(source)
+            source.destroy()
+        finding = self.finding('temporary-snapshots')
+        self.assertIn('Cinder has no record of volume ' + fake.VOLUME2_ID,
+                      finding['text'])
+        self.assertEqual((True, None), (finding['fixable'],
+                                        finding['not_fixable_because']))
+
+    def test_temporary_snapshot_of_a_volume_named_like_cinders(self):
+        self.clone_left(self.server.add_volume('volume-' + fake.VOLUME_ID,
+                                               state='Failed'))
+        self.assertIn('another Cinder', self.finding(
+            'temporary-snapshots')['not_fixable_because'])
+
+    def test_snapshot_that_cinder_never_had(self):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_snapshot('snapshot-' + fake.SNAPSHOT_ID,
+                                 self.on_cluster(volume))
+        finding = self.finding('orphans')
+        self.assertIn('Cinder has no record of snapshot ' + fake.SNAPSHOT_ID,
+                      finding['text'])
+        self.assertIn('another Cinder', finding['not_fixable_because'])
+
+    def test_snapshot_that_cinder_has_deleted(self):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True)
+        snapshot.destroy()
+        finding = self.finding('orphans')
+        self.assertIn('Cinder has deleted snapshot %s at 20' % snapshot.id,
+                      finding['text'])
+        self.assertIn('unmanaged', finding['not_fixable_because'])
+
+    def test_second_snapshot_of_a_record(self):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True,
+                                      status='available')
+        second = self.server.add_snapshot(snapshot.name,
+                                          self.on_cluster(volume))
+        finding = self.finding('orphans')
+        self.assertEqual(
+            (second.uuid, 'compare the two'),
+            (finding['uuid'], finding['not_fixable_because']))
+        self.assertIn('Cinder has snapshot %s as %s' % (
+            snapshot.id, snapshot.provider_id), finding['text'])
+
+    def test_second_snapshot_of_a_record_with_which_something_goes_on(self):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True, status='deleting')
+        self.server.add_snapshot(snapshot.name, self.on_cluster(volume))
+        self.assertEqual([], self.found())
+
+    def test_second_volume_of_a_record(self):
+        volume = self.make_volume(create=True, status='available')
+        second = self.orphan_of(volume)
+        finding = self.finding('orphans')
+        self.assertEqual(
+            (second.uuid, 'compare the two'),
+            (finding['uuid'], finding['not_fixable_because']))
+        self.assertIn('Cinder has volume %s as %s' % (
+            volume.id, volume.provider_id), finding['text'])
+
+    def test_second_volume_of_a_record_with_which_something_goes_on(self):
+        volume = self.make_volume(create=True, status='retyping')
+        self.orphan_of(volume)
+        self.assertEqual([], self.found())
+
+    def test_volume_whose_label_names_a_volume_that_cinder_has(self):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_volume('volume-' + fake.VOLUME_ID, labels=(
+            ('cinder_volume_id', volume.id),
+            ('cinder_backend', 'controller_lightos')))
+        finding = self.finding('orphans')
+        self.assertIn('its label names volume %s, which Cinder has'
+                      % volume.id, finding['text'])
+        self.assertEqual('compare the two', finding['not_fixable_because'])
+
+    @ddt.data(((('cinder_backend', 'theirs'),), 'theirs'), ((), '-'))
+    @ddt.unpack
+    def test_volume_that_cinder_never_had(self, labels, backend):
+        self.server.add_volume('volume-' + fake.VOLUME_ID, labels=labels)
+        finding = self.finding('orphans')
+        self.assertIn(
+            'Cinder has no record of volume %s, not even a deleted one; its '
+            'label says backend %s' % (fake.VOLUME_ID, backend),
+            finding['text'])
+
+    def deleted(self, label: Optional[str] = None, backend: str =
+                'controller_lightos', **attributes: Any) -> dict[str, Any]:
+        """What is told of a volume whose record Cinder has deleted."""
+        volume = self.make_volume(create=True, status='available')
+        there = self.on_cluster(volume)
+        there.labels = (('cinder_volume_id', label or volume.id),
+                        ('cinder_backend', backend))
+        for name, value in attributes.items():
+            setattr(there, name, value)
+        volume.destroy()
+        finding = self.finding('orphans')
+        self.assertIn('Cinder has deleted volume %s at 20' % volume.id,
+                      finding['text'])
+        return finding
+
+    def test_o5_volume_that_is_proven_ours(self):
+        finding = self.deleted()
+        self.assertEqual((True, None), (finding['fixable'],
+                                        finding['not_fixable_because']))
+
+    @ddt.data(
+        ({'labels': ()}, 'does not have the labels'),
+        ({'labels': (('cinder_backend', 'controller_lightos'),)},
+         'does not have the labels'),
+        ({'backend': 'other_lightos'}, 'of backend other_lightos'),
+        ({'connected_hosts': (NQN % 3,)}, 'hosts are let in'),
+        ({'acl': (NQN % 3,)}, 'hosts are let in'),
+        ({'uuid': fake.UUID1}, 'was another one'))
+    @ddt.unpack
+    def test_o5_volume_that_is_not_proven_ours(self, other, words):
+        finding = self.deleted(**other)
+        self.assertIn(words, finding['not_fixable_because'])
+
+    def test_deadline_is_that_of_an_operation_of_the_driver(self):
+        self.configure(lightos_api_service_timeout=7)
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        self.server.fault('GetVolume', status=503, times=None)
+        began = self.clock.monotonic()
+        self.audit('--settle', '0')
+        # The last half second is kept for one more look.
+        self.assertEqual(31, round(self.clock.monotonic() - began + 0.4))
+
+
+@ddt.ddt
 class NotFoundTestCase(AuditTestCase):
     """What is under way, or another's, is no finding."""
 
