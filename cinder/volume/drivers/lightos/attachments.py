@@ -127,6 +127,7 @@ def read_connector(connector: Mapping[str, Any],
 
     :raises: LightOSBadConnector when it cannot be
     """
+    connector = access.fields(connector)
     host = access.host(connector, policy.networks)
     if not host.nqn:
         raise _no_nqn(connector)

@@ -215,9 +215,14 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         wanted = self._to_make(op, volume)
         prefix = identity.clone_prefix(volume.id)
         name = prefix + uuid.uuid4().hex
-        found = snapshots.create(
-            self._most_of(op), name, identity.of_volume(src_vref),
-            self._most_snapshot_calls(), TEMPORARY_SNAPSHOT_RETENTION)
+        sought = identity.of_volume(src_vref)
+        try:
+            found = snapshots.create(
+                self._most_of(op), name, sought, self._most_snapshot_calls(),
+                TEMPORARY_SNAPSHOT_RETENTION)
+        except exception.LightOSNotSeen:
+            snapshots.discard_by_name(op, name, sought.own_projects)
+            raise
         try:
             self._refuse_other_project(op, wanted, found.project)
             wanted = copies.with_sectors_of(wanted, found)._replace(
@@ -542,6 +547,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     def terminate_connection(self, volume: Volume,
                              connector: Optional[Mapping[str, Any]],
                              **kwargs: Any) -> None:
+        if connector is not None:
+            connector = access.fields(connector)
         op = self._operation(
             _('detach volume %(id)s from %(host)s')
             % {'id': volume.id, 'host': _('all hosts') if connector is None

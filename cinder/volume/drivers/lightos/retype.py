@@ -132,7 +132,8 @@ def _change(op: operation.Operation, found: lookup.Found,
     def plan(volume: replies.Volume) -> Optional[changes.Change]:
         nonlocal sent
         change = difference(volume, compression, policy)
-        sent = sent or change is not None
+        sent = sent or (change is not None and
+                        volume.state in replies.IN_SERVICE)
         return change
 
     looked = [found]

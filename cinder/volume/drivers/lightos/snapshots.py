@@ -134,6 +134,27 @@ def delete(op: operation.Operation,
         op.pause(pauses, answer.text, answer.retry_after)
 
 
+def discard_by_name(op: operation.Operation, name: str,
+                    projects: tuple[str, ...]) -> None:
+    """As ``discard``, for a snapshot that may be there or not.
+
+    :param projects: where it may be
+    """
+    for project in projects:
+        try:
+            snapshot = read_by_name(op, project, name)
+        except exception.LightOSRefused:
+            # What the token does not open has nothing of ours.
+            continue
+        except cinder_exception.CinderException as exc:
+            LOG.warning('A temporary LightOS snapshot %(name)s may be left '
+                        'behind: %(why)s', {'name': name, 'why': exc})
+            return
+        if snapshot is not None:
+            discard(op, Found(project, snapshot))
+            return
+
+
 def discard(op: operation.Operation, found: Found) -> None:
     """Delete a snapshot that nobody will miss; it never raises."""
     try:

@@ -159,9 +159,11 @@ def delete(op: operation.Operation, sought: identity.VolumeIdentity,
         if (answer.outcome in (Outcome.REFUSED, Outcome.STALE) and
                 'snapshot' in answer.message.lower() and
                 not sought.migrating):
+            # Cinder logs no text of this exception.
             LOG.error('Could not %(action)s: %(text)s',
                       {'action': op.action, 'text': answer.text})
-            raise cinder_exception.VolumeIsBusy(volume_name=sought.name)
+            raise cinder_exception.VolumeIsBusy(
+                message=op.refused(answer).msg)
         if answer.outcome is Outcome.REFUSED:
             raise op.refused(answer)
         left = lookup.again(op, found)

@@ -242,9 +242,12 @@ class QuotingTestCase(base.LightOSTestCase):
 
     @ddt.data('.', '..', '\ud800')
     def test_o6_what_no_path_can_hold_is_refused(self, project):
-        self.assertRaises(exception.VolumeBackendAPIException,
-                          self.driver.cluster.send_cmd, 'get_volume',
-                          timeout=10, project_name=project, volume_uuid=UUID)
+        error = self.assertRaises(
+            exception.VolumeBackendAPIException,
+            self.driver.cluster.send_cmd, 'get_volume', timeout=10,
+            project_name=project, volume_uuid=UUID)
+        self.assert_tells(error, 'get_volume', 'project_name', repr(project),
+                          '1 to 253 letters')
         self.assertEqual([], self.server.requests)
 
     @ddt.data('..', '.', '', 'a/b', '../default', 'a b', 'a' * 254,

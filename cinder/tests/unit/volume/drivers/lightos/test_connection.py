@@ -14,6 +14,7 @@
 from concurrent import futures
 import errno
 import gzip
+import itertools
 import logging
 import os
 import random
@@ -39,6 +40,7 @@ from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder import version
 from cinder.volume.drivers import lightos
 from cinder.volume.drivers.lightos import connection
+from cinder.volume.drivers.lightos import endpoints
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import transport
 from cinder.volume import volume_utils
@@ -434,6 +436,28 @@ class NodesTestCase(ConnectionTestCase):
         self.server.fault(operation, before=hold, **fault)
         return entered, gate
 
+    def queue(self, cluster: lightos.LightOSConnection, node: str,
+              length: int) -> threading.Event:
+        """Set when so many calls have come for the connection to a node."""
+        full, came = threading.Event(), itertools.count(1)
+
+        class Slot(threading.BoundedSemaphore):
+
+            def acquire(self, *args: Any, **kwargs: Any) -> bool:
+                if next(came) == length:
+                    full.set()
+                return super().acquire(*args, **kwargs)
+
+        cluster._slots[endpoints.Address(node, 443)] = Slot(1)
+        return full
+
+    @staticmethod
+    def finished(count: int, calls: list['futures.Future[Any]']) -> None:
+        """Wait until so many of the calls have ended."""
+        ended = futures.as_completed(calls, timeout=30)
+        for _each in range(count):
+            next(ended)
+
     def test_c4_a_change_that_gets_no_connection_was_not_sent(self):
         self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
         cluster = self.new(lightos_api_address=['10.0.0.1'])
@@ -458,13 +482,16 @@ class NodesTestCase(ConnectionTestCase):
         cluster = self.new(lightos_api_address=['10.0.0.1', '10.0.0.2'])
         self.server.clusterinfo['apiEndpoints'] = []
         self.ask(cluster=cluster)
+        # The nodes take turns.
+        full = self.queue(cluster, '10.0.0.2', 4)
         entered, gate = self.held('CreateVolume', node='10.0.0.2',
                                   hang=True)
         calls = self.at_once(8, lambda number: self.ask(
             'create_volume', cluster=cluster,
             **{**NEW_VOLUME, 'name': 'v%d' % number}))
         self.assertTrue(entered.wait(30))
-        threading.Event().wait(0.1)
+        self.assertTrue(full.wait(30))
+        self.finished(4, calls)
         gate.set()
         errors = [call.exception(timeout=30) for call in calls]
         self.assertEqual([True], [error.sent for error in errors if error])
@@ -517,6 +544,7 @@ class NodesTestCase(ConnectionTestCase):
         cluster = self.new(lightos_api_address=['10.0.0.1', '10.0.0.2'])
         self.server.clusterinfo['apiEndpoints'] = []
         self.ask(cluster=cluster)
+        full = self.queue(cluster, '10.0.0.2', 4)
         gate = threading.Event()
         self.addCleanup(gate.set)
         hung = self.server.fault('ListNodes', node='10.0.0.2', hang=True,
@@ -531,9 +559,8 @@ class NodesTestCase(ConnectionTestCase):
 
         self.mock_object(cluster._endpoints, 'set_aside', late)
         calls = self.at_once(8, lambda number: self.ask(cluster=cluster))
-        while not hung.hits:
-            threading.Event().wait(0.01)
-        threading.Event().wait(0.1)
+        self.assertTrue(full.wait(30))
+        self.finished(4, calls)
         gate.set()
         for call in calls:
             self.assertEqual(200, call.result(timeout=30)[0])

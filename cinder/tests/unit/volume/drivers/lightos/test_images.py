@@ -35,6 +35,7 @@ RAW = {'id': fake.IMAGE_ID, 'disk_format': 'raw', 'container_format': 'bare',
        'owner': fake.PROJECT_ID, 'status': 'active', 'size': 1, 'min_disk': 1,
        'properties': {}, 'updated_at': timeutils.utcnow()}
 OTHER_ID = '00000000-1111-4222-8333-444444444444'
+HEX_ID = 'abcdef00-1111-4222-8333-444444444444'
 
 
 class ImageService:
@@ -69,7 +70,13 @@ class LocationTestCase(base.LightOSTestCase):
               (('rbd://' + OTHER_ID, None), ()),
               (('cinder://x', None), ()), (('cinder:', None), ()),
               (('cinder://', None), ()), (('://' + OTHER_ID, None), ()),
-              (('cinder://[' + OTHER_ID, None), ()))
+              (('cinder://[' + OTHER_ID, None), ()),
+              (('cinder://' + HEX_ID.upper(), None), (HEX_ID,)),
+              (('CINDER://store/' + HEX_ID.replace('-', ''), [
+                  {'url': 'cinder://' + HEX_ID}]), (HEX_ID,)),
+              ((7, 'x'), ()), ((b'cinder://' + OTHER_ID.encode(), None), ()),
+              ((None, [None, 7, 'x', [], {'url': 7}, {'url': {}},
+                       {'url': 'cinder://' + OTHER_ID}]), (OTHER_ID,)))
     @ddt.unpack
     def test_volumes_of_a_location(self, location, ids) -> None:
         self.assertEqual(ids, images.volume_ids(location))
@@ -179,6 +186,17 @@ class CloneImageTestCase(ImageTestCase):
             {'url': 'cinder://' + self.holder(size=9).id},
             {'url': self.location[0]}]))
         self.assertEqual('image', self.there(volume).data)
+
+    @ddt.data(str.upper, lambda text: text.replace('-', ''))
+    def test_id_in_any_spelling_is_that_volumes(self, spelling) -> None:
+        volume = self.clone(('cinder://' + spelling(self.source.id), None))
+        self.assertEqual('image', self.there(volume).data)
+
+    @ddt.data((7, None), (None, ['x', None, {'url': 7}]), (None, 7))
+    def test_locations_that_make_no_sense_are_copied(self, location) -> None:
+        volume = self.make_volume(self.type)
+        self.assertEqual(({}, False), self.driver.clone_image(
+            self.context, volume, location, RAW, None))
 
     @ddt.data({'disk_format': 'qcow2'}, {'container_format': 'ovf'})
     def test_image_of_another_format_is_copied(self, image) -> None:

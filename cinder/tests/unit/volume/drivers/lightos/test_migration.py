@@ -139,10 +139,19 @@ class LeftByMigrationTestCase(base.LightOSTestCase):
         self.driver.delete_volume(self.target)
         self.assertEqual(set(), self.names())
 
-    def test_d4_target_with_a_name_that_no_record_has_is_left(self) -> None:
+    @ddt.data(None, 'default')
+    def test_d4_target_that_was_neither_created_nor_recorded_is_gone(
+            self, provider_id) -> None:
+        self.record(self.target, {'provider_id': provider_id})
+        self.driver.delete_volume(self.target)
+        self.assertEqual({self.source_name}, self.names())
+
+    @ddt.data('volume-11111111-2222-4333-8444-555555555555', 'elsewhere')
+    def test_d4_target_with_a_name_that_no_record_has_is_left(
+            self, name) -> None:
         self.create_target()
         there = self.server.volume(self.target_name)
-        there.name = 'volume-11111111-2222-4333-8444-555555555555'
+        there.name = name
         self.driver.delete_volume(self.target)
         self.assertEqual('Available', there.state)
 

@@ -364,6 +364,12 @@ class DeleteTestCase(base.LightOSTestCase):
         self.server.fault('DeleteSnapshot', status=status, code=code, times=3)
         self.delete()
 
+    def test_e2_delete_waits_as_long_as_the_cluster_asks(self):
+        self.server.fault('DeleteSnapshot', status=429,
+                          headers={'Retry-After': '20'})
+        self.delete()
+        self.assertEqual([20.0], self.clock.sleeps)
+
     @ddt.data({'status': 500}, {'status': 404}, {'lose_reply': True},
               {'status': 409}, {'hang': True})
     def test_v7_delete_is_looked_at_whatever_was_answered(self, fault):
