@@ -14,12 +14,16 @@
 import contextlib
 import io
 import json
+import logging
 from typing import Any, Callable, Optional
 from unittest import mock
 import uuid
 
 import ddt
+import fixtures
+from oslo_config import cfg
 from oslo_utils import fixture
+from oslo_utils import timeutils
 from oslo_utils import units
 
 from cinder import coordination
@@ -27,6 +31,7 @@ from cinder import exception as cinder_exception
 from cinder import objects
 from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
+from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import audit
 from cinder.volume.drivers.lightos import audit_findings as findings
 from cinder.volume.drivers.lightos import audit_fixes as fixes
@@ -117,8 +122,9 @@ class FoundTestCase(AuditTestCase):
         self.assertEqual(0, self.status)
 
     def test_nothing_at_all_is_clean(self):
-        self.assertEqual([], self.found())
-        self.assertEqual(0, self.status)
+        report = self.audit()
+        self.assertEqual(([], [], 0), (
+            report['findings'], report['clusters'][0]['notes'], self.status))
 
     def test_it_changes_nothing_unless_told_to(self):
         self.server.add_volume('volume-' + fake.VOLUME_ID)
@@ -289,11 +295,21 @@ class FoundTestCase(AuditTestCase):
         self.make_snapshot(volume, status='error')
         self.assertEqual('snapshot', self.finding('unrecovered')['object'])
 
-    def test_operation_that_goes_on_for_days_has_ended(self):
-        self.make_volume(create=True, status='detaching')
-        self.useFixture(fixture.TimeFixture()).advance_time_seconds(
-            records.STUCK_AFTER + 1)
-        self.assertIn('detaching', self.finding('unrecovered')['text'])
+    @ddt.data(False, True)
+    def test_operation_that_goes_on_for_a_day_has_ended(self, updated):
+        time = self.useFixture(fixture.TimeFixture())
+        began = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        volume = self.make_volume(status='creating')
+        if updated:
+            time.advance_time_seconds(3600)
+            volume.status = 'detaching'
+            volume.save()
+            began = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        time.advance_time_seconds(24 * 60 * 60)
+        self.assertEqual([], self.found())
+        time.advance_time_seconds(1)
+        self.assertIn('%s since %s' % (volume.status, began),
+                      self.finding('unrecovered')['text'])
 
     def test_thousands_are_found_without_thousands_of_pages(self):
         self.mock_object(listing, 'PAGE', 100)
@@ -696,6 +712,12 @@ class NotFoundTestCase(AuditTestCase):
         self.audit()
         self.assertEqual([], self.clock.sleeps)
 
+    def test_looks_are_ten_seconds_apart(self):
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        self.clock.sleeps.clear()
+        self.audit()
+        self.assertIn(10, self.clock.sleeps)
+
     def test_settle_is_the_time_between_the_looks(self):
         self.server.add_volume('volume-' + fake.VOLUME_ID)
         self.clock.sleeps.clear()
@@ -773,6 +795,21 @@ class NotFoundTestCase(AuditTestCase):
         self.assertIn('2 volumes and snapshots',
                       ' '.join(report['clusters'][0]['notes']))
 
+    def test_e8_husks_beside_what_lives(self):
+        volume = self.make_volume(status='available', provider_id='default')
+        there = self.server.add_volume('volume-' + volume.id)
+        self.server.add_volume(there.name, state='Failed')
+        snapshot = self.make_snapshot(volume, status='available')
+        self.server.add_snapshot(snapshot.name, there)
+        self.server.add_snapshot(snapshot.name, there, state='Failed')
+        self.assertEqual([], self.found())
+
+    def test_husk_of_a_failed_snapshot(self):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_snapshot('snapshot-' + fake.SNAPSHOT_ID,
+                                 self.on_cluster(volume), state='Failed')
+        self.assertEqual([], self.found())
+
     def test_husk_of_a_failed_volume(self):
         self.server.add_volume('volume-' + fake.VOLUME_ID, state='Failed')
         self.assertEqual([], self.found())
@@ -833,6 +870,32 @@ class BackendsTestCase(AuditTestCase):
             each['backends'] for each in report['clusters']])
         self.assertEqual(['second'], [each['backend']
                                       for each in report['findings']])
+
+    def test_each_backend_counts_its_own_records(self):
+        volume = self.make_volume(create=True, status='available')
+        for _each in range(2):
+            self.make_snapshot(volume, create=True, status='available')
+        other = self.make_volume(create=True, status='available',
+                                 host='elsewhere@other#other')
+        self.make_snapshot(other, create=True, status='available')
+        only, = self.audit()['clusters']
+        self.assertEqual((2, 3, 1, 2), (
+            only['volumes'], only['snapshots'], only['cinder_volumes'],
+            only['cinder_snapshots']))
+
+    def test_backends_that_share_their_driver(self):
+        self.configure(volume_driver='')
+        self.override_config('volume_driver', audit.DRIVER,
+                             audit.configuration.SHARED_CONF_GROUP)
+        self.override_config('enabled_backends', ['', base.BACKEND])
+        self.assertEqual([['lightos']], [
+            each['backends'] for each in self.audit()['clusters']])
+
+    def test_backend_that_is_not_ours_hides_no_other(self):
+        self.make_volume(status='available')
+        report = self.audit('--backend', 'nonesuch', '--backend', 'lightos')
+        self.assertEqual((1, 1), (len(report['errors']),
+                                  len(report['findings'])))
 
     def test_backend_of_another_driver_is_left_out(self):
         self.add_backend('lvm', volume_driver='cinder.volume.drivers.lvm.'
@@ -908,6 +971,32 @@ class TroubleTestCase(AuditTestCase):
         report = self.audit()
         self.assertIn('401', report['errors'][0])
         self.assertEqual((False, 2), (report['complete'], self.status))
+
+    def test_second_look_ends_where_the_token_has_expired(self):
+        for _each in range(3):
+            self.make_volume(status='available',
+                             provider_id='default %s' % uuid.uuid4())
+        refused = self.server.fault('GetVolume', status=401, times=None)
+        report = self.audit()
+        self.assertIn('The second look ended there', report['errors'][1])
+        self.assertEqual((2, 1), (len(report['errors']), refused.hits))
+
+    def test_refusal_of_one_thing_hides_no_other(self):
+        for number in range(2):
+            self.make_volume(status='available', size=number + 1,
+                             provider_id='default %s' % uuid.uuid4())
+        self.server.fault('GetVolume', status=403)
+        report = self.audit()
+        self.assertEqual((['missing'], 1), (
+            [each['class'] for each in report['findings']],
+            len(report['errors'])))
+
+    @ddt.data('ListProjects', 'ListVolumes')
+    def test_refusal_that_is_not_about_rights_is_told(self, operation):
+        self.server.fault(operation, status=400, times=None)
+        report = self.audit()
+        self.assertIn('400', report['errors'][0])
+        self.assertEqual(2, self.status)
 
     def test_cluster_that_dies_before_the_second_look(self):
         for number in range(50):
@@ -997,6 +1086,11 @@ class TroubleTestCase(AuditTestCase):
         self.assertIn('1 snapshot records',
                       report['clusters'][0]['notes'][0])
 
+    def test_records_come_with_their_types(self):
+        self.make_volume(self.make_type(compression='<is> True'))
+        volume, = records.volumes()
+        self.assertTrue(volume.obj_attr_is_set('volume_type'))
+
     def test_page_of_records_that_goes_altogether(self):
         self.mock_object(records, 'PAGE', 2)
         volumes = sorted((self.make_volume(status='available')
@@ -1077,6 +1171,164 @@ class FixTestCase(AuditTestCase):
         self.assertEqual(1, self.status)
         self.assertEqual([each for each in self.everything if each != kind],
                          sorted(self.found()))
+
+    def finding_of(self, kind: str, report: dict[str, Any]
+                   ) -> dict[str, Any]:
+        """The one finding of a class."""
+        only, = [each for each in report['findings']
+                 if each['class'] == kind]
+        return only
+
+    def failing(self, kind: str) -> str:
+        """Why a fix did not mend a finding."""
+        finding = self.finding_of(kind, self.audit('--fix', kind))
+        self.assertIs(False, finding['fixed'])
+        return str(finding['fix_error'])
+
+    @ddt.data(('access', 1), ('no-access', 2))
+    @ddt.unpack
+    def test_hosts_that_are_let_in_are_looked_at_once_more(self, kind,
+                                                           looks_apart):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
+        self.clock.sleeps.clear()
+        self.audit('--fix', kind, '--settle', '33')
+        self.assertEqual(looks_apart, self.clock.sleeps.count(33))
+        self.assertEqual('', log.output)
+
+    def test_host_that_is_not_let_in_is_not_looked_at_once_more(self):
+        self.server.fault('UpdateVolume', status=403, times=None)
+        self.clock.sleeps.clear()
+        self.audit('--fix', 'no-access', '--settle', '33')
+        self.assertEqual(1, self.clock.sleeps.count(33))
+
+    def test_host_that_cannot_be_shut_out_again_is_told(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
+
+        def end() -> None:
+            if (NQN % 2,) == self.on_cluster(self.no_access).acl:
+                self.end_detach(self.no_access)
+                self.server.fault('UpdateVolume', status=403, times=None)
+
+        self.between_looks(end)
+        self.audit('--fix', 'no-access')
+        for word in (NQN % 2, self.no_access.id, '403'):
+            self.assertIn(word, log.output)
+
+    def test_host_whose_volume_has_gone_meanwhile_is_no_trouble(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
+
+        def end() -> None:
+            if (NQN % 2,) == self.on_cluster(self.no_access).acl:
+                self.no_access.destroy()
+
+        self.between_looks(end)
+        self.audit('--fix', 'no-access')
+        self.assertEqual('', log.output)
+
+    def test_host_alone_is_let_in(self):
+        self.make_attachment(self.no_access, self.host_connector(5))
+        self.on_cluster(self.no_access).acl = (NQN % 5,)
+        self.on_cluster(self.no_access).ip_acl = ('192.0.2.5',)
+        self.make_attachment(self.no_access, self.host_connector(6))
+        self.server.fault('UpdateVolume', status=403, skip=1, times=None)
+        self.audit('--fix', 'no-access')
+        there = self.on_cluster(self.no_access)
+        self.assertEqual((2, 2), (len(there.acl), len(there.ip_acl)))
+
+    @ddt.data(('access', 'shut host %s out' % (NQN % 9)),
+              ('no-access', 'let host %s in' % (NQN % 2)),
+              ('temporary-snapshots', 'delete the temporary snapshot'),
+              ('sizes', 'to 2 GiB'), ('orphans', 'delete the orphan'))
+    @ddt.unpack
+    def test_fix_that_is_refused_says_what_it_was(self, kind, words):
+        for operation in ('UpdateVolume', 'DeleteVolume', 'DeleteSnapshot'):
+            self.server.fault(operation, status=403, times=None)
+        error = self.failing(kind)
+        self.assertIn(words, error)
+        self.assertIn('403', error)
+
+    def at_the_lock(self, happens: Callable[[], Any]) -> None:
+        """Let something happen while the lock of a volume is waited for."""
+        def get_lock(_name: str) -> mock.MagicMock:
+            happens()
+            return mock.MagicMock()
+
+        self.mock_object(coordination.COORDINATOR, 'get_lock', get_lock)
+
+    @ddt.data(({'status': 'uploading'}, 'it is uploading'),
+              ({'host': 'elsewhere@other#other'}, 'it is in-use'))
+    @ddt.unpack
+    def test_e7_volume_that_changes_before_the_lock_is_left(self, change,
+                                                            words):
+        def happens() -> None:
+            self.access.update(change)
+            self.access.save()
+
+        self.at_the_lock(happens)
+        self.assertIn(words, self.failing('access'))
+        self.assertIn(NQN % 9, self.on_cluster(self.access).acl)
+
+    def test_e7_host_that_is_attached_before_the_lock_stays(self):
+        self.at_the_lock(lambda: self.make_attachment(
+            self.access, self.host_connector(9)))
+        self.assertIn('its attachments have changed', self.failing('access'))
+        self.assertIn(NQN % 9, self.on_cluster(self.access).acl)
+
+    def test_e7_host_that_is_detached_before_the_lock_is_not_let_in(self):
+        self.at_the_lock(lambda: self.end_detach(self.no_access))
+        self.assertIn('its attachments have changed',
+                      self.failing('no-access'))
+
+    def orphan_before(self, look: int, happens: Callable[[Any], Any]
+                      ) -> dict[str, Any]:
+        """What becomes of the orphan when something happens to it.
+
+        :param look: before which look at it, the first of --fix being 1
+        """
+        self.server.fault(
+            'GetVolume', skip=look, before=happens,
+            when=lambda request: self.orphan.uuid in request.path)
+        return self.finding_of('orphans', self.audit('--fix', 'orphans'))
+
+    def test_orphan_that_goes_by_itself_is_mended(self):
+        finding = self.orphan_before(
+            2, lambda request: self.server._resources.remove(self.orphan))
+        self.assertTrue(finding['fixed'], finding)
+
+    @ddt.data(({'labels': ()}, 'does not have the labels'),
+              ({'state': 'Failed'}, 'it was not so any more'))
+    @ddt.unpack
+    def test_o5_orphan_is_proven_as_it_was_read(self, change, words):
+        def happens(_request: Any) -> None:
+            for name, value in change.items():
+                setattr(self.orphan, name, value)
+
+        finding = self.orphan_before(3, happens)
+        self.assertIn(words, finding['fix_error'])
+        self.assertNotIn('DeleteVolume', self.server.operations())
+
+    def test_v4_orphan_that_is_being_deleted_is_mended(self):
+        self.server.fault('DeleteVolume', body={}, before=lambda request:
+                          setattr(self.orphan, 'state', 'Deleting'))
+        finding = self.finding_of('orphans', self.audit('--fix', 'orphans'))
+        self.assertTrue(finding['fixed'], finding)
+
+    def test_finding_for_a_person_is_not_tried(self):
+        self.orphan.labels = ()
+        finding = self.finding_of('orphans', self.audit('--fix', 'orphans'))
+        self.assertEqual((None, None), (finding['fixed'],
+                                        finding['fix_error']))
+
+    def test_locks_are_those_of_the_services_where_something_is_mended(self):
+        self.audit()
+        coordination.COORDINATOR.start.assert_not_called()
+        self.audit('--fix', 'sizes')
+        coordination.COORDINATOR.start.assert_called_once_with()
+
+    def test_ignored_class_is_not_mended(self):
+        self.audit('--fix', 'access,sizes', '--ignore', 'access')
+        self.assertIn(NQN % 9, self.on_cluster(self.access).acl)
+        self.assertEqual(2 * units.Gi, self.on_cluster(self.small).size)
 
     def test_fix_of_all_leaves_a_clean_cluster(self):
         self.audit('--fix', ','.join(self.everything))
@@ -1263,11 +1515,36 @@ class CommandLineTestCase(AuditTestCase):
 
     @ddt.data(('--fix', 'everything'), ('--fix', 'missing'),
               ('--ignore', 'x'), ('--settle', 'long'), ('--settle', '-1'),
+              ('--settle', '3601'),
               ('--format', 'xml'), ('extra',))
     def test_bad_arguments_have_status_2(self, arguments):
         with contextlib.redirect_stderr(io.StringIO()):
             error = self.assertRaises(SystemExit, audit.main, arguments)
         self.assertEqual(2, error.code)
+
+    @ddt.data('0', '3600')
+    def test_settle_is_up_to_an_hour(self, seconds):
+        self.assertEqual([], self.found('--settle', seconds))
+
+    @ddt.data(((), logging.WARNING), (('--debug',), logging.DEBUG))
+    @ddt.unpack
+    def test_log_has_warnings_unless_all_is_asked_for(self, arguments,
+                                                      level):
+        configured = self.mock_object(audit.python_logging, 'basicConfig')
+        self.audit(*arguments)
+        self.assertEqual(level, configured.call_args.kwargs['level'])
+
+    def test_log_has_where_the_audit_ended(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        self.mock_object(records, 'volumes', mock.Mock(
+            side_effect=RuntimeError('no database')))
+        self.audit()
+        self.assertIn('Traceback', log.output)
+
+    def test_help_marks_what_can_be_mended(self):
+        self.assertEqual(set(fixes.FIXES), {
+            line.split()[0] for line in audit._EPILOG.splitlines()
+            if line.endswith('[--fix]')})
 
     def test_help_tells_classes_and_statuses(self):
         output = io.StringIO()
@@ -1281,6 +1558,93 @@ class CommandLineTestCase(AuditTestCase):
         self.server.add_volume('volume-' + fake.VOLUME_ID)
         self.assertEqual([], self.found('--ignore', 'orphans'))
         self.assertEqual(0, self.status)
+
+    def test_ignored_class_hides_no_other(self):
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        self.make_volume(status='available')
+        self.on_cluster(self.attached()).acl += (NQN % 9,)
+        self.assertEqual(['missing', 'access'],
+                         self.found('--ignore', 'orphans'))
+
+    def test_fix_that_fails_leaves_its_finding(self):
+        self.on_cluster(self.attached()).acl += (NQN % 9,)
+        self.server.fault('UpdateVolume', status=403, times=None)
+        text = self.run_audit('--fix', 'access')
+        self.assertEqual(1, self.status)
+        self.assertIn('    -> NOT mended: ', text)
+        self.assertIn('\n1 findings, 0 of them mended.\n', text)
+
+    def test_text_line_by_line(self):
+        missing = self.make_volume(status='available', size=3)
+        orphan = self.server.add_volume('volume-' + fake.VOLUME_ID)
+        access = self.attached()
+        there = self.on_cluster(access)
+        there.acl += (NQN % 9,)
+        time = self.useFixture(fixture.TimeFixture())
+        pending = self.make_volume(status='creating')
+        stuck = self.make_snapshot(access, status='deleting')
+        since = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        time.advance_time_seconds(24 * 60 * 60 + 1)
+        pending.status = 'deleting'
+        pending.save()
+        later = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        self.server.add_volume('pvc')
+        self.assertEqual([
+            'LightOS cluster %s, backends lightos: 3 volumes and 0 snapshots '
+            'in the projects default; Cinder has 3 volumes and 1 snapshots '
+            'there.' % fake_lightos.CLUSTER_UUID,
+            '1 volumes and snapshots are not named as Cinder names them and '
+            "are nobody's that Cinder knows: they were left out.",
+            '',
+            'missing (1): counted by Cinder, not on the cluster',
+            '  volume %s (backend lightos): Cinder counts a volume of 3 GiB, '
+            'available, with provider_id None; the cluster has no such '
+            'volume' % missing.name,
+            '    -> by hand: its data cannot be made again',
+            '',
+            'orphans (1): on the cluster, unknown to Cinder',
+            '  volume %s (default %s): Cinder has no record of volume %s, '
+            'not even a deleted one; its label says backend -; it has '
+            '1073741824 bytes, made %s' % (
+                orphan.name, orphan.uuid, fake.VOLUME_ID, orphan.created),
+            '    -> by hand: it may belong to another Cinder on the same '
+            'cluster',
+            '',
+            'access (1): let in on the cluster, not attached in Cinder',
+            '  volume %s (default %s, backend lightos): the host %s is let '
+            'in; Cinder has it attached to %s' % (
+                access.name, there.uuid, NQN % 9, NQN % 1),
+            '    -> --fix access',
+            '',
+            'unrecovered (1): in a state that Cinder does not leave by '
+            'itself',
+            '  snapshot %s (backend lightos): Cinder has it in state '
+            'deleting since %s; no operation takes so long' % (
+                stuck.id, since),
+            '    -> by hand: see the log of the volume service for what '
+            'became of it',
+            '',
+            'In flight, not judged (1):',
+            '  volume %s: deleting since %s' % (pending.id, later),
+            '',
+            '4 findings, 0 of them mended.'],
+            self.run_audit().splitlines())
+
+    def test_text_of_a_record_that_is_stuck_names_it(self):
+        time = self.useFixture(fixture.TimeFixture())
+        stuck = self.make_volume(status='deleting')
+        time.advance_time_seconds(24 * 60 * 60 + 1)
+        self.assertIn('  volume %s (backend lightos): ' % stuck.id,
+                      self.run_audit())
+
+    def test_text_of_what_could_not_be_audited(self):
+        self.server.fault('ListProjects', status=401, times=None)
+        lines = self.run_audit().splitlines()
+        self.assertIn('in the projects none;', lines[0])
+        self.assertEqual(
+            ['', 'NOT COMPLETE. What could not be audited:'], lines[1:3])
+        self.assertRegex(lines[3], '^  LightOS: .*401')
+        self.assertEqual(['', '0 findings, 0 of them mended.'], lines[4:])
 
     def test_text_has_what_the_operator_needs(self):
         orphan = self.server.add_volume('volume-' + fake.VOLUME_ID)
@@ -1318,3 +1682,31 @@ class CommandLineTestCase(AuditTestCase):
         self.assertEqual(set(findings.CLASSES), set(report['summary']))
         self.assertEqual((1, 1), (report['schema'],
                                   report['summary']['orphans']))
+
+
+class ConfigureTestCase(base.LightOSTestCase):
+
+    def configure_from(self, *arguments: str) -> mock.Mock:
+        """Read the configuration that the arguments name."""
+        conf = self.mock_object(audit, 'CONF')
+        audit._configure(audit._parser().parse_args(arguments))
+        return conf
+
+    def test_files_are_read_as_the_services_do(self):
+        conf = self.configure_from(
+            '--config-file', 'a', '--config-file', 'b', '--config-dir', 'c')
+        conf.assert_called_once_with(
+            ['--config-file', 'a', '--config-file', 'b', '--config-dir', 'c'],
+            project='cinder', version=mock.ANY)
+
+    def test_files_are_found_where_the_services_look(self):
+        self.assertEqual([], self.configure_from().call_args.args[0])
+
+    def test_file_that_cannot_be_read_ends_the_audit(self):
+        self.mock_object(audit, 'CONF', mock.Mock(
+            side_effect=cfg.ConfigFilesNotFoundError(['a'])))
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            status = audit.main(['--config-file', 'a'])
+        self.assertEqual(2, status)
+        self.assertIn('cannot read the configuration', output.getvalue())
