@@ -77,7 +77,9 @@ def volume_ids(location: Optional[Location]) -> tuple[str, ...]:
     an id is taken in any spelling of a UUID.
     """
     direct, others = location or (None, None)
-    urls = [direct, *(other.get('url') for other in others or ()
+    if not isinstance(others, (list, tuple)):
+        others = ()
+    urls = [direct, *(other.get('url') for other in others
                       if isinstance(other, Mapping))]
     ids = []
     for url in urls:

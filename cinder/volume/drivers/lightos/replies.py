@@ -302,6 +302,21 @@ def of(uuid: str, parse: Callable[[Any], Item]) -> Callable[[Any], Item]:
     return parse_that
 
 
+def named(name: str, parse: Callable[[Any], Optional[Item]],
+          ) -> Callable[[Any], Optional[Item]]:
+    """Take the answer to a look-up by name only for that name.
+
+    :param parse: ``parse_named`` of Volume or Snapshot
+    """
+    def parse_that(data: Any) -> Optional[Item]:
+        item = parse(data)
+        if item is not None and item.name not in (None, name):
+            raise exception.LightOSBadReply(
+                'it is about %s and not about %s' % (item.name, name))
+        return item
+    return parse_that
+
+
 def parse_volumes(data: Any) -> tuple[Volume, ...]:
     """A page of volumes (LightOS API: ListVolumes).
 

@@ -66,16 +66,16 @@ def revert(op: operation.Operation, sought: identity.VolumeIdentity,
               '%(snapshot)d; a volume that was extended cannot go back')
             % {'volume': before.volume.size,
                'snapshot': source.snapshot.size})
-    _roll_back(op, before, source.snapshot.uuid)
+    _roll_back(op, sought, before, source.snapshot.uuid)
     _put_back(op, before)
 
 
-def _roll_back(op: operation.Operation, before: lookup.Found,
-               snapshot_uuid: str) -> None:
+def _roll_back(op: operation.Operation, sought: identity.VolumeIdentity,
+               before: lookup.Found, snapshot_uuid: str) -> None:
     """Have the cluster roll back, and wait until it has."""
     pauses = op.pauses()
     now = before
-    accepted = False
+    accepted = begun = False
     while True:
         if not accepted and now.volume.state in replies.IN_SERVICE:
             answer = op.send('rollback_volume', project_name=now.project,
@@ -87,6 +87,7 @@ def _roll_back(op: operation.Operation, before: lookup.Found,
             # If it is not known to be accepted it is sent again: going back
             # twice to one snapshot is going back once.
             accepted = answer.outcome is Outcome.DONE
+            begun = begun or accepted or answer.outcome is Outcome.UNKNOWN
             before_rollback = now.volume.etag
             seen, at_least = answer.text, answer.retry_after
         else:
@@ -96,6 +97,15 @@ def _roll_back(op: operation.Operation, before: lookup.Found,
                 (now.volume.etag is None or
                  now.volume.etag != before_rollback)):
             return
+        # Once it may have begun, the name may be one from before.
+        if not begun and not lookup.is_of(sought, now.volume.name,
+                                          now.volume.labels):
+            raise op.failed(_('LightOS volume %(uuid)s of project '
+                              '%(project)s is %(name)s by now and belongs to '
+                              'another volume')
+                            % {'uuid': now.volume.uuid,
+                               'project': now.project,
+                               'name': now.volume.name})
         op.pause(pauses, seen, at_least)
 
 

@@ -340,6 +340,13 @@ class AttachTestCase(AccessTestCase):
                           'NotAvailable')
         self.assert_in()
 
+    def test_a2_volume_that_is_not_available_any_more_is_refused(self):
+        self.server.fault('UpdateVolume', after=lambda request: setattr(
+            self.there, 'protection', 'NotAvailable'))
+        error = self.assertRaises(exception.LightOSError, self.attach)
+        self.assert_tells(error, self.volume.id, 'NotAvailable')
+        self.assert_in()
+
     @ddt.data('Degraded', 'ReadOnly')
     def test_a2_volume_that_lost_a_replica_is_attached(self, protection):
         self.there.protection = protection
@@ -681,6 +688,12 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assertEqual((self.second['nqn'],), self.there.acl)
 
+    def test_a6_volume_whose_replica_moves_is_detached(self):
+        self.there.state = 'Migrating'
+        self.detach(self.first)
+        self.assert_in(self.second)
+        self.assertEqual([], self.clock.sleeps)
+
     def test_a6_volume_that_is_not_available_is_detached(self):
         self.there.protection = 'NotAvailable'
         self.detach(self.first)
@@ -762,10 +775,12 @@ class DetachTestCase(AccessTestCase):
 
     @ddt.data(True, False)
     def test_a9_address_list_that_lets_anybody_in_is_left(self, last):
+        log = self.warnings()
         self.there.ip_acl = OPEN
         self.detach(self.first)
         if last:
             self.detach(self.second)
+        self.assertEqual('', log.output)
         self.assertEqual((CLOSED if last else (self.second['nqn'],), OPEN),
                          (self.there.acl, self.there.ip_acl))
 
@@ -951,6 +966,20 @@ class WritersTestCase(AccessTestCase):
         with self.waiting_for_the_lock(self.detaching(self.first)):
             row.destroy()
         self.assert_in(self.second)
+
+    def test_e7_controller_is_looked_at_without_the_lock(self):
+        events = []
+        get_lock = coordination.COORDINATOR.get_lock
+        self.mock_object(coordination.COORDINATOR, 'get_lock', lambda name: (
+            events.append('lock'), get_lock(name))[1])
+        self.mock_object(
+            base.FakeConnector, 'get_connector_properties',
+            lambda *args, **kwargs: events.append('look') or self.own)
+        for how, seen in (({'force': True}, ['look', 'lock']),
+                          ({}, ['lock'])):
+            self.detach(self.own, **how)
+            self.assertEqual(seen, events)
+            events.clear()
 
     def test_e7_locks_are_cleaned_with_their_volume(self):
         self.attach()

@@ -30,6 +30,7 @@ import ddt
 import fixtures
 from oslo_config import cfg
 from oslo_reports import guru_meditation_report
+from oslo_utils import timeutils
 from oslo_utils import units
 import requests
 import urllib3
@@ -701,6 +702,48 @@ class ReplyTestCase(ConnectionTestCase):
         self.server.fault('GetSnapshot', body=another.reply())
         self.driver.delete_snapshot(snapshot)
         self.assertEqual([another], self.server.snapshots())
+
+    def test_e5_answer_about_another_name_is_none(self):
+        volume = self.make_volume(create=True)
+        snapshot = self.make_snapshot(volume, create=True)
+        volume.provider_id = snapshot.provider_id = None
+        other = self.server.add_volume('theirs')
+        another = self.server.add_snapshot('theirs', other)
+        self.server.fault('ListSnapshots', body={'snapshots': [
+            another.reply()]})
+        self.driver.delete_snapshot(snapshot)
+        self.assertEqual([another], self.server.snapshots())
+        self.server.fault('ListVolumes', body={'volumes': [other.reply()]})
+        self.driver.delete_volume(volume)
+        self.assertEqual([other], self.server.volumes())
+
+    def test_e5_answer_to_another_create_is_none(self):
+        other = self.server.add_volume('theirs', ip_acl=('ALLOW_NONE',))
+        another = self.server.add_snapshot('theirs', other)
+        self.server.fault('CreateVolume', executed=True, body=other.reply())
+        volume = self.make_volume(create=True)
+        self.server.fault('CreateSnapshot', executed=True,
+                          body=another.reply())
+        snapshot = self.make_snapshot(volume, create=True)
+        for record in (volume, snapshot):
+            self.assertIn(record.provider_id.split()[1], [
+                made.uuid for made in (self.server.volume(record.name),
+                                       self.server.snapshot(record.name))
+                if made is not None])
+        self.server.volumes()
+        self.assertEqual(['Available', 'Available'],
+                         [other.state, another.state])
+
+    def test_e5_cluster_that_finds_any_name_is_an_error(self):
+        volume = self.make_volume(launched_at=timeutils.utcnow())
+        other = self.server.add_volume('theirs')
+        self.server.fault('ListVolumes', times=None,
+                          body={'volumes': [other.reply()]})
+        exc = self.assertRaises(exception.LightOSNotSeen,
+                                self.driver.delete_volume, volume)
+        self.assert_tells(exc, 'it is about theirs and not about '
+                          + volume.name)
+        self.assertEqual('Available', other.state)
 
     def test_e5_words_of_the_cluster_stay_in_one_line(self):
         self.server.fault('CreateVolume', status=400, times=None, body={

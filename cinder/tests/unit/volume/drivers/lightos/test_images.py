@@ -16,6 +16,7 @@ not copied: what stands in their place is how often Cinder would have.
 """
 
 import contextlib
+import math
 from typing import Any, Optional
 from unittest import mock
 
@@ -29,6 +30,7 @@ from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume import api
+from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import images
 
 RAW = {'id': fake.IMAGE_ID, 'disk_format': 'raw', 'container_format': 'bare',
@@ -249,6 +251,12 @@ class CloneImageTestCase(ImageTestCase):
         self.server.fault(operation, **fault)
         self.assert_copied(self.clone())
 
+    def test_image_whose_volume_goes_meanwhile_is_copied(self) -> None:
+        self.record(self.source, {'launched_at': None})
+        self.server.fault('GetVolume', skip=1, status=404)
+        self.server.fault('ListVolumes', body={'volumes': []})
+        self.assert_copied(self.clone())
+
     def test_clone_that_is_not_seen_is_an_error_and_no_second_volume(
             self) -> None:
         self.server.fault('GetSnapshot', times=None, status=503, code=14)
@@ -256,6 +264,18 @@ class CloneImageTestCase(ImageTestCase):
         self.assertRaises(cinder_exception.VolumeBackendAPIException,
                           self.driver.clone_image, self.context, volume,
                           self.location, RAW, None)
+
+    def test_e1_look_and_clone_have_one_deadline(self) -> None:
+        self.server.fault('GetVolume', delay=25)
+        self.server.work_time['CreateVolume'] = math.inf
+        volume = self.make_volume(self.type)
+        began = self.clock.monotonic()
+        error = self.assertRaises(
+            exception.LightOSNotSeen, self.driver.clone_image, self.context,
+            volume, self.location, RAW, None)
+        self.assert_tells(error, 'clone image %s to volume %s' % (
+            fake.IMAGE_ID, volume.id), 'is Creating')
+        self.assertLessEqual(self.clock.monotonic() - began, 101)
 
     def test_encrypted_volume_is_not_cloned(self) -> None:
         volume = self.make_volume(self.type,

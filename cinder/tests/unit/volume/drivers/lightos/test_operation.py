@@ -414,7 +414,8 @@ class DeadlineTestCase(base.LightOSTestCase):
     @ddt.data({'hang': True}, {'refused': True}, {'status': 503})
     def test_e1_labels_of_a_transfer_end_in_time(self, fault):
         limit, took = self.elapsed('transfer', **fault)
-        self.assertTrue(0 < took <= limit + 0.2, (limit, took))
+        # Labels may take a quarter of it.
+        self.assertTrue(0 < took <= limit / 4 + 0.2, (limit, took))
 
     def test_e1_options_are_those_of_the_moment(self):
         self.configure(lightos_api_service_timeout=2)

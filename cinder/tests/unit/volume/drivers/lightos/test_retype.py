@@ -76,6 +76,14 @@ class RetypeTestCase(base.LightOSTestCase):
         self.assertEqual(['GetVolume', 'UpdateVolume', 'GetVolume'],
                          self.server.operations())
 
+    def test_o2_volume_that_became_anothers_is_not_retyped(self):
+        self.server.fault('UpdateVolume', before=lambda request: setattr(
+            self.there, 'name', 'volume-' + UUID))
+        error = self.assertRaises(exception.LightOSError, self.retype_to,
+                                  'silver')
+        self.assert_tells(error, self.volume.id, self.there.uuid)
+        self.assertEqual(self.gold, self.there.qos_policy)
+
     def test_policy_that_is_there_changes_nothing(self):
         self.there.qos_policy = self.silver
         self.assertIs(True, self.retype_to('silver'))

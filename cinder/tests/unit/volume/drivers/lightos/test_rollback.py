@@ -20,6 +20,8 @@ from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import exception
 
+SOMEBODY_ELSE = '0000000e-1111-4222-8333-444444444444'
+
 
 @ddt.ddt
 class RevertTestCase(base.LightOSTestCase):
@@ -65,7 +67,8 @@ class RevertTestCase(base.LightOSTestCase):
                                    for request in self.server.requests})
 
     @ddt.data({'name': 'renamed'}, {'acl': ('ALLOW_ANY',)},
-              {'ip_acl': ('ALLOW_ANY',)}, {'acl': ('nqn.other',)})
+              {'ip_acl': ('ALLOW_ANY',)}, {'acl': ('nqn.other',)},
+              {'name': 'renamed', 'acl': ('nqn.other',), 'ip_acl': ()})
     def test_v8_what_was_put_back_too_is_made_as_it_was(self, old) -> None:
         self.driver.initialize_connection(self.volume, self.host_connector())
         was = (self.there.name, self.there.acl, self.there.ip_acl)
@@ -199,6 +202,26 @@ class RevertTestCase(base.LightOSTestCase):
         (sent,) = [request for request in self.server.requests
                    if request.operation == 'RollbackVolume']
         self.assertEqual(etag, sent.headers['If-Match'])
+
+    @ddt.data({}, {'status': 503, 'code': 14})
+    def test_o5_volume_that_became_anothers_is_not_rolled_back(
+            self, fault) -> None:
+        self.server.fault(
+            'RollbackVolume', before=lambda _request: setattr(
+                self.there, 'name', 'volume-' + SOMEBODY_ELSE), **fault)
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, self.volume.id, self.there.uuid,
+                          'is volume-%s by now' % SOMEBODY_ELSE)
+        self.assertEqual('new', self.there.data)
+
+    def test_v8_name_from_before_is_no_other_volume(self) -> None:
+        self.server.fault(
+            'RollbackVolume', lose_reply=True,
+            after=lambda _request: setattr(
+                self.there, 'name', 'volume-' + SOMEBODY_ELSE))
+        self.revert()
+        self.assertEqual(('old', self.volume.name),
+                         (self.there.data, self.there.name))
 
     def test_o2_volume_of_another_record_is_not_rolled_back(self) -> None:
         other = self.make_volume(create=True)

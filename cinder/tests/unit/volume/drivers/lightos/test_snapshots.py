@@ -206,6 +206,16 @@ class CreateTestCase(base.LightOSTestCase):
         self.assertEqual('Available', other.state)
         self.assertNotIn('DeleteSnapshot', self.server.operations())
 
+    def test_e4_volume_in_upper_case_is_the_same(self):
+        self.there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.volume.provider_id = 'default ' + self.there.uuid
+        self.volume.save()
+        self.snapshot = self.make_snapshot(self.volume)
+        mine = self.server.add_snapshot(self.snapshot.name, self.there)
+        self.server.fault('ListSnapshots', body={'snapshots': [
+            {**mine.reply(), 'sourceVolumeUUID': self.there.uuid.upper()}]})
+        self.assertIs(mine, self.create())
+
     @ddt.data('sourceVolumeUUID', 'sourceVolumeName', 'size', 'name')
     def test_e4_field_that_the_reply_lacks_is_no_difference(self, field):
         mine = self.server.add_snapshot(self.snapshot.name, self.there)

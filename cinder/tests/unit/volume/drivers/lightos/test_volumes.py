@@ -311,6 +311,13 @@ class CreateTestCase(base.LightOSTestCase):
         self.assertEqual(ALL_CLOSED, self.create(volume).acl)
         self.assertNotIn('IPAcl', self.server.requests[-2].body)
 
+    def test_v1_adopted_volume_of_unknown_hosts_is_closed(self):
+        volume = self.make_volume()
+        reply = self.existing(volume, ip_acl=('192.0.2.1',)).reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply)
+        self.assertEqual(ALL_CLOSED, self.create(volume).ip_acl)
+
     def test_v1_adopted_volume_that_goes_again_is_an_error(self):
         volume = self.make_volume()
         self.existing(volume, acl=('nqn.other',))
@@ -485,6 +492,13 @@ class DeleteTestCase(base.LightOSTestCase):
         error = self.assertRaises(exception.LightOSError,
                                   self.driver.delete_volume, self.volume)
         self.assert_tells(error, 'volume has snapshots')
+
+    @ddt.data(401, 403, 501)
+    def test_v4_token_that_may_not_is_not_busy(self, status):
+        self.server.fault('DeleteVolume', status=status, times=None,
+                          message='no right to delete volumes or snapshots')
+        self.assertRaises(exception.LightOSRefused,
+                          self.driver.delete_volume, self.volume)
 
     @ddt.data(409, 503)
     def test_v4_passing_trouble_is_not_busy(self, status):
@@ -830,6 +844,17 @@ class FromSnapshotTestCase(base.LightOSTestCase):
         self.assertRaises(
             exception.LightOSNotOurs, self.driver.create_volume_from_snapshot,
             volume, self.snapshot)
+
+    def test_e4_source_in_upper_case_is_the_same(self):
+        self.there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.snapshot.provider_id = 'default ' + self.there.uuid
+        volume = self.make_volume()
+        mine = self.server.add_volume(
+            volume.name, ip_acl=ALL_CLOSED, source_name=self.there.name,
+            source_uuid=self.there.uuid.upper())
+        update = self.driver.create_volume_from_snapshot(volume,
+                                                         self.snapshot)
+        self.assertEqual('default ' + mine.uuid, update['provider_id'])
 
     def test_e4_source_that_the_reply_lacks_is_no_difference(self):
         volume = self.make_volume()
