@@ -524,6 +524,20 @@ class StatisticsTest(FeaturesTestCase):
         self.refused('403', NOT_MADE, NOWHERE, volume_type=self.make_type(
             volume_backend_name=TENANT))
 
+    def test_cluster_that_does_not_answer_is_down(self) -> None:
+        for node in range(3):
+            self.cloud.simulator.set_mode(node, 'stopped')
+            self.addCleanup(self.cloud.simulator.set_mode, node, 'up')
+        until(lambda: self.capabilities()['backend_state'] == 'down',
+              'the scheduler knows that it is down', STATS_TIME)
+        self.refused('', NOWHERE)
+        for node in range(3):
+            self.cloud.simulator.set_mode(node, 'up')
+        for backend in (services.BACKEND, TENANT):
+            until(lambda: self.capabilities(backend)['backend_state'] == 'up',
+                  'the scheduler knows that it is up', STATS_TIME)
+        self.make('volumes')
+
     def test_more_replicas_than_possible_now_are_refused(self) -> None:
         at_scheduling = self.make_type(
             lightos__num_replicas='3',
