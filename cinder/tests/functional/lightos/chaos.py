@@ -31,6 +31,7 @@ from demo import errors  # found by cinder_services
 
 GIB = 1 << 30
 CLIENTS = 16
+HOSTS = 8
 SHARED = 4
 # Seconds for which Redis and etcd keep a lock of a dead controller.
 LOCK_TIME = 30
@@ -140,7 +141,7 @@ class Left(Exception):
 
 
 class Client(threading.Thread):
-    """One of those who use the cloud, on a host of its own.
+    """One of those who use the cloud, on a host that it shares with another.
 
     :param pace: seconds from one operation to the next
     """
@@ -156,10 +157,11 @@ class Client(threading.Thread):
         self._pace = pace
         self._api = subject.new_api()
         self._shared = shared
+        host = number % HOSTS + 1
         self.connector = {
-            'nqn': f'nqn.2014-08.org.nvmexpress:uuid:host-{number}',
-            'host': f'host-{number}', 'ip': f'192.0.2.{number}',
-            'host_ips': [f'192.0.2.{number}'], 'found_dsc': 'found'}
+            'nqn': f'nqn.2014-08.org.nvmexpress:uuid:host-{host}',
+            'host': f'host-{host}', 'ip': f'192.0.2.{host}',
+            'host_ips': [f'192.0.2.{host}'], 'found_dsc': 'found'}
         # What is known to be well, with its size or its volume.
         self._volumes: dict[str, int] = {}
         self._snapshots: dict[str, str] = {}
@@ -403,8 +405,10 @@ class Faults:
                                                             'stopped'),
                 'node hung': lambda chance: self.disturb(chance, 'hung'),
                 'node replaced': self.replace,
-                'token rotated': self.rotate,
-                'reply lost': self.lose_reply}
+                'token rotated': self.rotate}
+
+    def of_replies(self) -> dict[str, Callable[[random.Random], str]]:
+        return {'reply lost': self.lose_reply}
 
     def kill(self, chance: random.Random) -> str:
         name = chance.choice(controllers.CONTROLLERS)
@@ -571,7 +575,9 @@ class Run:
                   {'controller killed': 3, 'coordination restarted': 1,
                    'broker connections dropped': 1}, pause),
             Chaos(seed, 'lightos', self._faults.of_lightos(),
-                  dict.fromkeys(OF_LIGHTOS, 1), (2, 8)))
+                  dict.fromkeys(self._faults.of_lightos(), 1), (2, 8)),
+            Chaos(seed, 'replies', self._faults.of_replies(),
+                  {'reply lost': 1}, (1, 5)))
         self._operations: list[Operation] = []
         self._happened: list[Happened] = []
 
@@ -816,7 +822,8 @@ class Recovery:
                 lambda: self._state(each) in (None, 'error_deleting'),
                 f'{kind[:-1]} {each} is deleted', OPERATION_TIME)
         self._extend_to_what_is_there()
-        self._subject.audit('--fix', 'access,temporary-snapshots,sizes')
+        self._subject.audit(
+            '--fix', 'access,no-access,temporary-snapshots,sizes')
 
     def _extend_to_what_is_there(self) -> None:
         call = self._subject.api.call
