@@ -154,6 +154,8 @@ class ReceiveTestCase(TransportTestCase):
         def read(size: int, decode_content: bool) -> bytes:
             self.clock.advance(seconds)
             self.assertIsInstance(size, int)
+            # A short reply could hold a long one.
+            self.assertFalse(decode_content)
             return next(left, b'')
 
         response = mock.Mock(raw=types.SimpleNamespace(
@@ -233,6 +235,18 @@ class FailureTestCase(TransportTestCase):
 
 
 class SessionTestCase(TransportTestCase):
+
+    def test_c5_authorities_are_in_a_file_or_a_directory(self):
+        directory = self.useFixture(fixtures.TempDir())
+        transport.check_authorities(directory.path)
+        path = directory.join('ca')
+        self.assertRaises(OSError, transport.check_authorities, path)
+        with open(path, 'w') as file:
+            file.write('no certificate')
+        self.assertRaises(OSError, transport.check_authorities, path)
+
+    def test_c6_environment_is_not_asked(self):
+        self.assertFalse(transport.session().trust_env)
 
     def pool(self, session: requests.Session, number: int) -> Any:
         """The connections to a node."""
