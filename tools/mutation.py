@@ -364,7 +364,7 @@ def try_out(room: str, source: str, tests: list[Test]) -> int:
         if test.module not in loaded:
             try:
                 loaded[test.module] = load(test.module)
-            except Exception:
+            except (Exception, SystemExit):
                 return NOTICED
         signal.setitimer(signal.ITIMER_REAL, test.seconds * PATIENCE + GRACE)
         if not passes(loaded[test.module][test.name]):
