@@ -802,7 +802,10 @@ class NotFoundTestCase(AuditTestCase):
         snapshot = self.make_snapshot(volume, status='available')
         self.server.add_snapshot(snapshot.name, there)
         self.server.add_snapshot(snapshot.name, there, state='Failed')
+        self.clock.sleeps.clear()
         self.assertEqual([], self.found())
+        # Nothing was even suspected.
+        self.assertEqual([], self.clock.sleeps)
 
     def test_husk_of_a_failed_snapshot(self):
         volume = self.make_volume(create=True, status='available')
