@@ -295,6 +295,9 @@ class Worker:
     def _stats(self, records: list[Any]) -> Callable[[], Any]:
         return lambda: self._driver.get_volume_stats(True)
 
+    def _known_stats(self, records: list[Any]) -> Callable[[], Any]:
+        return lambda: self._driver.get_volume_stats(False)
+
     def _service_start(self, records: list[Any]) -> Callable[[], Any]:
         return lambda: self._start(records)
 

@@ -217,6 +217,59 @@ class ManageVolumeTest(AdministrationTestCase):
                      volume_type=self.make_type(extra_specs))
 
 
+class LabelsTest(AdministrationTestCase):
+    """Whose a volume is, beside what an operator writes on it."""
+
+    def labels(self, uuid: str) -> list[tuple[str, str]]:
+        return [(label['key'], label['value'])
+                for label in self.message(uuid)['labels']]
+
+    def test_sixteen_are_never_exceeded(self) -> None:
+        plain, compressed = self.make_type(), self.make_type(
+            {'compression': '<is> True'})
+        own = [(f'own{number}', 'x') for number in range(14)]
+        uuid = self.make_foreign(
+            labels=[{'key': key, 'value': value} for key, value in own])
+        volume_id = self.manage({'source-id': uuid}, volume_type=plain)
+        ours = [('cinder_volume_id', volume_id),
+                ('openstack_project_id',
+                 self.cloud.record(volume_id)['project_id'])]
+        self.assertCountEqual(own + ours, self.labels(uuid))
+
+        self.cloud.act(volume_id, 'os-retype', new_type=compressed,
+                       migration_policy='never')
+        until(lambda: self.cloud.record(volume_id)['volume_type_id'] ==
+              compressed, 'it is retyped')
+        self.assertCountEqual(own + ours, self.labels(uuid))
+
+        self.cloud.openstack('volume', 'delete', '--remote', volume_id)
+        self.cloud.wait_until_gone(volume_id)
+        self.assertCountEqual(own, self.labels(uuid))
+
+    def test_migrated_volume_names_its_new_backend(self) -> None:
+        volume_id = self.make_volume(volume_type=self.make_type())
+        self.assert_labelled(volume_id)
+        for backend in ('annex', 'west'):
+            self.migrate(volume_id, backend)
+            self.CLUSTER = self.assert_alone(volume_id).cluster
+            self.assert_labelled(volume_id, backend)
+        self.delete(volume_id)
+
+
+@ddt.ddt
+class QosPolicyTest(AdministrationTestCase):
+
+    @ddt.data('name', 'UUID')
+    def test_new_volume_is_under_the_policy_of_its_type(self,
+                                                        key: str) -> None:
+        policy = self.make_policy(readIOPSLimit=1280, writeIOPSLimit=1280)
+        volume_id = self.make_volume(volume_type=self.make_type(
+            {'lightos:qos_policy': policy[key]}))
+        self.assertEqual(policy['UUID'],
+                         self.assert_labelled(volume_id)['qosPolicyUUID'])
+        self.delete(volume_id)
+
+
 class ManageSnapshotTest(AdministrationTestCase):
 
     def setUp(self) -> None:

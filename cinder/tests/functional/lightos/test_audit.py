@@ -316,6 +316,11 @@ class AuditTest(testtools.TestCase):
         self.assertNotIn(0, [each.result() for each in rounds])
         self.until(lambda: not self.cinder.all('volumes'))
 
+    def test_class_that_is_never_mended_is_refused(self) -> None:
+        ended = self.run_audit('--fix', 'access,missing')
+        self.assertEqual(2, ended.returncode)
+        self.assertIn("'missing' is none of", ended.stderr)
+
     def test_cluster_that_does_not_answer_is_not_clean(self) -> None:
         self.make_volume()
         for node in range(3):

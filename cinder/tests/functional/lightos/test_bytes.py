@@ -16,11 +16,12 @@ devices where a host is let in (lightos_simulator/loopdev.py). Every content is
 compared by its SHA-256.
 """
 
+import contextlib
 import os
 import pathlib
 import random
 import subprocess
-from typing import Any
+from typing import Any, Iterator
 
 import testtools
 
@@ -35,6 +36,8 @@ OPTIONS = ('--data-plane', 'loop', '--work-time', 'UpdateVolume=1')
 # cinder/image: more than one of any block that Cinder, Glance and qemu-img
 # copy at once, and no multiple of them.
 IMAGE_SIZE = 160 * cloud.MIB + 4096
+# The one key of Cinder's ConfKeyManager.
+KEY = '0123456789abcdef' * 4
 
 
 class Nova(processes.Process):
@@ -74,7 +77,10 @@ class BytesTest(testtools.TestCase):
             cls.host = cloud.Host(cls.cloud.directory)
             cls.cloud.start_glance(glance)
             cls.images = cloud.Images(cls.cloud.glance)
-            cls.cinder = cls.cloud.start_cinder(caching=('second',))
+            cls.cinder = cls.cloud.start_cinder(
+                caching=('second',), more={'key_manager': {
+                    'backend': 'cinder.keymgr.conf_key_mgr.ConfKeyManager',
+                    'fixed_key': KEY}})
             for backend in BACKENDS:
                 cls.cinder.api.call('POST', '/types', {'volume_type': {
                     'name': backend, 'extra_specs': {
@@ -205,6 +211,85 @@ class BytesTest(testtools.TestCase):
         backup = self.made('backup', volume_id=volume)
         restored = self.volume(backup_id=backup)
         self.assertEqual(content, self.checksum(restored))
+
+    def test_backup_of_a_volume_in_use(self) -> None:
+        volume = self.volume()
+        with self.nothing_left(), self.host.attached(
+                self.cinder, volume) as device:
+            cloud.write(device, 17)
+            content = cloud.checksum(device)
+            backup = self.made('backup', volume_id=volume, force=True)
+            self.cinder.wait('volume', volume, 'in-use')
+            cloud.write(device, 18)
+            changed = cloud.checksum(device)
+        self.assertEqual(content,
+                         self.checksum(self.volume(backup_id=backup)))
+        self.assertEqual(changed, self.checksum(volume))
+
+    def test_backup_of_a_snapshot(self) -> None:
+        volume = self.volume()
+        content = self.written(volume, 19)
+        snapshot = self.made('snapshot', volume_id=volume)
+        self.written(volume, 20)
+        with self.nothing_left():
+            backup = self.made('backup', volume_id=volume,
+                               snapshot_id=snapshot)
+        self.assertEqual(content,
+                         self.checksum(self.volume(backup_id=backup)))
+
+    def test_encrypted_volume_and_its_copies(self) -> None:
+        made = self.cinder.api.call('POST', '/types', {'volume_type': {
+            'name': 'encrypted', 'extra_specs': {
+                'volume_backend_name': 'first'}}})['volume_type']['id']
+        self.addCleanup(self.cinder.api.call, 'DELETE', f'/types/{made}')
+        self.cinder.api.call('POST', f'/types/{made}/encryption', {
+            'encryption': {'provider': 'luks', 'cipher': 'aes-xts-plain64',
+                           'key_size': 256, 'control_location': 'front-end'}})
+        path = self.file('plain', 8 * cloud.MIB)
+        volume = self.volume(volume_type=made)
+        with self.host.attached(self.cinder, volume) as device:
+            self.qemu_img('create', '-f', 'luks', '-o',
+                          'key-secret=key,iter-time=10', device, '8M')
+            self.qemu_img('convert', '-n', '-f', 'raw', str(path),
+                          '--target-image-opts', self.opened(device))
+        snapshot = self.made('snapshot', volume_id=volume)
+        for copy in (volume, self.volume(volume_type=made,
+                                         source_volid=volume),
+                     self.volume(volume_type=made, snapshot_id=snapshot)):
+            self.assertTrue(self.cinder.show('volume', copy)['encrypted'])
+            with self.host.attached(self.cinder, copy) as device:
+                with open(device, 'rb') as file:
+                    self.assertEqual(b'LUKS', file.read(4))
+                decrypted = self.cloud.directory / 'decrypted'
+                self.qemu_img('convert', '--image-opts', self.opened(device),
+                              '-O', 'raw', str(decrypted))
+            self.assertEqual(cloud.checksum(str(path)),
+                             cloud.checksum(str(decrypted)))
+
+    def qemu_img(self, command: str, *words: str) -> None:
+        """Run qemu-img, which encrypts as a virtual machine's host does."""
+        subprocess.run(['qemu-img', command, '--object',
+                        f'secret,id=key,data={KEY}', *words], check=True,
+                       capture_output=True)
+
+    @staticmethod
+    def opened(device: str) -> str:
+        """How qemu-img is told to look through the encryption."""
+        return (f'driver=raw,size={8 * cloud.MIB},file.driver=luks,'
+                'file.key-secret=key,file.file.driver=host_device,'
+                f'file.file.filename={device}')
+
+    @contextlib.contextmanager
+    def nothing_left(self) -> Iterator[None]:
+        """Fail if a volume or snapshot has come to stay."""
+        def held() -> set[str]:
+            return {known['UUID'] for kind in ('volumes', 'snapshots')
+                    for known in
+                    self.cloud.simulators['first'].messages(kind)}
+
+        before = held()
+        yield
+        cloud.until(lambda: held() <= before, 'what was made has gone')
 
     def test_migration_between_backends(self) -> None:
         volume = self.volume(volume_type='anywhere')

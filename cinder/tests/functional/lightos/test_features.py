@@ -17,6 +17,7 @@ leave nothing behind.
 
 import atexit
 import contextlib
+import json
 import pathlib
 import sys
 import tempfile
@@ -38,11 +39,28 @@ from demo import rest  # noqa: E402
 from demo import services  # noqa: E402
 
 # Seconds that Cinder may work on one thing, and that it may take to tell the
-# scheduler of a change: a period of the statistics, and some.
+# scheduler of a change: several periods of the statistics.
 WORK_TIME = 60
+STATS_PERIOD = 20
 STATS_TIME = 90
+# Requests of the two backends in a period.
+STATS_REQUESTS = 2 * 2
 PAUSE = 0.1
 GIB = 1024 ** 3
+# What the simulated cluster can hold in GiB, and how many times that Cinder
+# provisions by default.
+CAPACITY = 10240
+MOST_PROVISIONED = 20
+# A backend whose token is one of this LightOS project.
+TENANT = 'tenant'
+PROJECT = 'blue'
+# What Cinder tells its users: the driver's own words are in the log.
+NOT_MADE = ('create volume from backend storage:'
+            'Driver failed to create the volume.')
+NOWHERE = ('schedule allocate volume:'
+           'Could not find any available weighted backend.')
+HOST = {'nqn': 'nqn.2014-08.org.nvmexpress:uuid:host', 'host': 'host',
+        'ip': '192.0.2.1', 'host_ips': ['192.0.2.1'], 'found_dsc': 'found'}
 
 
 class Here(layout.Layout):
@@ -65,6 +83,7 @@ class Cloud(NamedTuple):
     simulator: cluster.Simulator
     control: rest.Api
     log: pathlib.Path
+    command_line: block_storage.CommandLine
 
     @classmethod
     def start(cls) -> 'Cloud':
@@ -76,27 +95,51 @@ class Cloud(NamedTuple):
         where.logs.mkdir()
         started = processes.Processes(where)
         stack.callback(started.end)
-        simulator = services.start_simulator(where, started)
+        simulator = services.start_simulator(where, started,
+                                             options=['--project', PROJECT])
+        control = rest.Api(simulator.control, {})
+        token = control.call('POST', '/tokens', {
+            'scope': PROJECT, 'role': 'admin'})['file']
         url = services.start_cinder(
-            where, started, {services.BACKEND: simulator.address})
+            where, started, {
+                services.BACKEND: simulator.address,
+                TENANT: simulator.address._replace(
+                    jwt_file=pathlib.Path(token))},
+            {'DEFAULT': {'backend_stats_polling_interval': STATS_PERIOD,
+                         'periodic_interval': STATS_PERIOD}})
         version = {'OpenStack-API-Version':
                    f'volume {block_storage.MICROVERSION}'}
         cloud = cls(rest.Api(url, version),
                     rest.Api(url, {**version, 'X-Auth-Token': 'other'}),
-                    simulator, rest.Api(simulator.control, {}),
-                    where.log('cinder'))
-        until(cloud.pools, 'the scheduler knows the backend')
+                    simulator, control, where.log('cinder'),
+                    block_storage.CommandLine(where, started, url))
+        until(lambda: len(cloud.pools()) == 2,
+              'the scheduler knows the backends')
+        # Only a type that says so is for the other backend.
+        (default,) = [each for each in cloud.api.call('GET', '/types')[
+            'volume_types'] if each['name'] == '__DEFAULT__']
+        cloud.api.call('POST', f'/types/{default["id"]}/extra_specs', {
+            'extra_specs': {'volume_backend_name': services.BACKEND}})
         for project in ('demo', 'other'):
             cloud.api.call('PUT', f'/os-quota-sets/{project}', {
                 'quota_set': dict.fromkeys(
                     ('volumes', 'snapshots', 'gigabytes', 'groups'), -1)})
         return cloud
 
-    def pools(self) -> list[dict[str, Any]]:
-        pools: list[dict[str, Any]] = self.api.call(
-            'GET', '/scheduler-stats/get_pools',
-            query={'detail': 'True'})['pools']
-        return pools
+    def pools(self) -> dict[str, dict[str, Any]]:
+        """What the scheduler knows of each backend."""
+        return {pool['name'].partition('#')[2]: pool['capabilities']
+                for pool in self.api.call(
+                    'GET', '/scheduler-stats/get_pools',
+                    query={'detail': 'True'})['pools']}
+
+    def openstack(self, *words: str) -> Any:
+        """Run the openstack command; return what it says in JSON."""
+        run = self.command_line.start([
+            '--os-volume-api-version', block_storage.MICROVERSION, *words,
+            '--format', 'json'])
+        output, _ = run.process.communicate(timeout=WORK_TIME)
+        return json.loads(output)
 
 
 def until(seen: Callable[[], Any], what: str, seconds: float = WORK_TIME
@@ -131,8 +174,9 @@ class FeaturesTestCase(testtools.TestCase):
         """Make a volume type; ``lightos__x`` is the key ``lightos:x``."""
         made = self.api.call('POST', '/types', {'volume_type': {
             'name': self.getUniqueString(), 'extra_specs': {
-                key.replace('__', ':'): value
-                for key, value in extra_specs.items()}}})['volume_type']
+                'volume_backend_name': services.BACKEND,
+                **{key.replace('__', ':'): value
+                   for key, value in extra_specs.items()}}}})['volume_type']
         self.addCleanup(self.api.call, 'DELETE', f'/types/{made["id"]}')
         return str(made['id'])
 
@@ -191,6 +235,21 @@ class FeaturesTestCase(testtools.TestCase):
         self.api.call('POST', f'/volumes/{volume["id"]}/action',
                       {action: values})
 
+    def attach(self, volume: dict[str, Any], **connector: Any) -> None:
+        """Attach a volume to a host until the end of the test."""
+        self.addCleanup(self.detach, volume)
+        made = self.api.call('POST', '/attachments', {'attachment': {
+            'volume_uuid': volume['id'],
+            'connector': {**HOST, **connector}}})['attachment']
+        self.api.call('POST', f'/attachments/{made["id"]}/action',
+                      {'os-complete': {}})
+
+    def detach(self, volume: dict[str, Any]) -> None:
+        """Leave a volume no attachment, whatever state that is in."""
+        for each in self.api.call('GET', '/attachments', query={
+                'volume_id': volume['id']})['attachments']:
+            self.api.call('DELETE', f'/attachments/{each["id"]}')
+
     def expected(self, volume: dict[str, Any],
                  **changed: str) -> dict[str, str]:
         return {'cinder_volume_id': volume['id'],
@@ -203,6 +262,28 @@ class FeaturesTestCase(testtools.TestCase):
         return [message['user_message'] for message in self.api.call(
             'GET', '/messages')['messages']
             if message['resource_uuid'] == volume['id']]
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request to the cluster."""
+        return list(self.cloud.control.call('GET', '/journal')['requests'])
+
+    def refused(self, reason: str, *told: str, **values: Any) -> None:
+        """Ask for a volume; it is in error, and nothing of it is left.
+
+        :param reason: what the log has in a line with the volume's id;
+            empty if it is not the driver that refuses it
+        :param told: what Cinder tells the user
+        """
+        volume = self.make('volumes', status='error', **values)
+        self.assertTrue(any(
+            reason in line and volume['id'] in line
+            for line in self.cloud.log.read_text().splitlines()), reason)
+        self.assertEqual({*told}, {*self.messages(volume)})
+        self.assertEqual([], [
+            each for kind in ('volumes', 'snapshots')
+            for each in self.cloud.simulator.messages(kind)
+            if volume['id'] in each['name'] and
+            each['state'] not in ('Deleting', 'Deleted')])
 
 
 class LabelsTest(FeaturesTestCase):
@@ -259,11 +340,6 @@ class SectorSizeTest(FeaturesTestCase):
                                volume_type=volume_type)):
             self.assertEqual(int(size), self.there(made)['sectorSize'])
 
-    @ddt.data('513', 'big')
-    def test_size_that_lightos_has_not_is_an_error(self, size) -> None:
-        self.make('volumes', status='error', volume_type=self.make_type(
-            lightos__sector_size=size))
-
     def test_type_cannot_be_changed_in_place(self) -> None:
         volume = self.make('volumes', volume_type=self.make_type(
             lightos__sector_size='512'))
@@ -274,31 +350,193 @@ class SectorSizeTest(FeaturesTestCase):
         self.assertEqual(512, self.there(volume)['sectorSize'])
 
 
+class ExtendTest(FeaturesTestCase):
+
+    def test_attached_volume_grows(self) -> None:
+        volume = self.make('volumes')
+        self.attach(volume)
+        before = self.there(volume)
+        self.act(volume, 'os-extend', new_size=3)
+        until(lambda: self.show('volumes', volume['id'])['size'] == 3,
+              'it is extended')
+        self.wait_for('volumes', volume['id'], 'in-use')
+        after = self.there(volume)
+        self.assertEqual((before['UUID'], [HOST['nqn']], str(3 * GIB)),
+                         (after['UUID'], after['acl']['values'],
+                          after['size']))
+
+    def test_volume_does_not_shrink(self) -> None:
+        volume = self.make('volumes', size=2)
+        before = len(self.requests())
+        said = self.assertRaises(errors.DemoError, self.act, volume,
+                                 'os-extend', new_size=1)
+        self.assertIn('must be greater', str(said))
+        self.assertEqual([], [
+            each for each in self.requests()[before:]
+            if each['method'] == 'PUT'])
+
+
+@ddt.ddt
+class RefusedTest(FeaturesTestCase):
+    """What cannot be had: who is told what, and that nothing is left."""
+
+    @ddt.data(
+        ({'lightos__num_replicas': '4'},
+         "lightos:num_replicas must be a number from 1 to 3, not '4'"),
+        ({'lightos__sector_size': '513'},
+         "lightos:sector_size must be 512 or 4096, not '513'"),
+        ({'lightos__project_name': 'no/such'}, 'no/such'),
+        ({'lightos__project_name': 'nowhere'}, 'nowhere'),
+        ({'lightos__qos_policy': 'nothing'},
+         'The cluster has no QoS policy nothing'))
+    @ddt.unpack
+    def test_type_that_makes_no_sense(self, specs: dict[str, str],
+                                      reason: str) -> None:
+        self.refused(reason, NOT_MADE, NOWHERE,
+                     volume_type=self.make_type(**specs))
+
+    @ddt.data(
+        {'compression': 'perhaps'}, {'storage_protocol': 'iSCSI'},
+        {'thick_provisioning_support': '<is> True'},
+        {'replication_enabled': '<is> True'},
+        {'consistent_group_snapshot_enabled': '<is> True'},
+        {'clone_across_pools': '<is> True'})
+    def test_type_of_what_lightos_has_not(self, specs: dict[str, str]
+                                          ) -> None:
+        self.refused('', NOWHERE,
+                     volume_type=self.make_type(**specs))
+
+    @ddt.data(
+        ({'lightos__num_replicas': '2'},
+         'The snapshot has 3 replicas and the volume type asks for 2'),
+        ({'compression': '<is> True'},
+         'The snapshot is not compressed and the volume type asks for '
+         'compression'),
+        ({'lightos__sector_size': '512'},
+         'The snapshot has sectors of 4096 bytes and the volume type asks '
+         'for 512'),
+        ({'lightos__project_name': PROJECT},
+         'LightOS makes a clone in the project of its source'))
+    @ddt.unpack
+    def test_copy_that_is_not_as_its_source(self, specs: dict[str, str],
+                                            reason: str) -> None:
+        volume = self.make('volumes')
+        snapshot = self.make('snapshots', volume_id=volume['id'])
+        for source in ({'snapshot_id': snapshot['id']},
+                       {'source_volid': volume['id']}):
+            self.refused(reason, NOWHERE, **source,
+                         volume_type=self.make_type(**specs))
+
+    def test_user_lists_the_messages(self) -> None:
+        volume_type = self.make_type(lightos__num_replicas='4')
+        made = self.cloud.openstack('volume', 'create', '--size', '1',
+                                    '--type', volume_type, 'refused')
+        self.addCleanup(self.delete, 'volumes', made['id'])
+        self.wait_for('volumes', made['id'], 'error')
+        self.assertEqual({NOT_MADE, NOWHERE}, {
+            message['User Message'] for message in self.cloud.openstack(
+                'volume', 'message', 'list')
+            if message['Resource UUID'] == made['id']})
+
+    @ddt.data(({'nqn': ''}, '/etc/nvme/hostnqn'),
+              ({'found_dsc': ''}, 'discovery-client'),
+              ({'host_ips': ['169.254.0.1']}, 'host_ips'),
+              ({'host_ips': [f'192.0.2.{number}' for number in range(17)]},
+               'few enough host_ips'))
+    @ddt.unpack
+    def test_host_that_cannot_attach(self, connector: dict[str, Any],
+                                     reason: str) -> None:
+        volume = self.make('volumes')
+        said = self.assertRaises(errors.DemoError, self.attach, volume,
+                                 **connector)
+        self.assertIn(reason, str(said))
+        self.assertEqual(['ALLOW_NONE'],
+                         self.there(volume)['acl']['values'])
+
+
 class StatisticsTest(FeaturesTestCase):
 
-    def capabilities(self) -> dict[str, Any]:
-        (pool,) = self.cloud.pools()
-        return dict(pool['capabilities'])
+    def capabilities(self, backend: str = services.BACKEND
+                     ) -> dict[str, Any]:
+        return self.cloud.pools()[backend]
 
     def test_scheduler_knows_what_the_backend_is(self) -> None:
         seen = self.capabilities()
         self.assertEqual({
-            'backend_state': 'up', 'sparse_copy_volume': True,
+            'backend_state': 'up', 'storage_protocol': 'lightos',
+            'sparse_copy_volume': True, 'QoS_support': True,
             'online_extend_support': True, 'multiattach': True,
             'thin_provisioning_support': True,
             'thick_provisioning_support': False,
             'compression': [True, False], 'lightos_max_replicas': 3,
             'lightos_health': 'OK'},
             {name: seen.get(name) for name in (
-                'backend_state', 'sparse_copy_volume',
-                'online_extend_support', 'multiattach',
+                'backend_state', 'storage_protocol', 'sparse_copy_volume',
+                'QoS_support', 'online_extend_support', 'multiattach',
                 'thin_provisioning_support', 'thick_provisioning_support',
                 'compression', 'lightos_max_replicas', 'lightos_health')})
-        for name in ('total_capacity_gb', 'free_capacity_gb',
-                     'provisioned_capacity_gb',
-                     'lightos_compression_ratio'):
-            self.assertIsInstance(seen[name], (int, float))
+        self.assertEqual(1, seen['lightos_compression_ratio'])
         self.assertNotIn('consistent_group_snapshot_enabled', seen)
+
+    def test_figures_are_those_of_the_cluster(self) -> None:
+        self.make('volumes', size=4)
+        until(lambda: self.capabilities().get(
+            'provisioned_capacity_gb') == sum(
+                int(each['size']) for each in
+                self.cloud.simulator.messages('volumes')) / GIB,
+            'the scheduler knows what is provisioned', STATS_TIME)
+        seen = self.capabilities()
+        # What a volume is provisioned with takes no room.
+        self.assertEqual((CAPACITY, CAPACITY), (
+            seen['total_capacity_gb'], seen['free_capacity_gb']))
+
+    def test_more_than_there_is_can_be_provisioned(self) -> None:
+        self.make('volumes', size=2 * CAPACITY)
+        self.refused('', NOWHERE,
+                     size=MOST_PROVISIONED * CAPACITY)
+
+    def test_looking_at_the_figures_asks_the_cluster_for_nothing(
+            self) -> None:
+        began, before = time.monotonic(), len(self.requests())
+        for _time in range(10):
+            self.cloud.pools()
+            self.api.call('GET', '/capabilities/demo@lightos')
+        periods = 1 + (time.monotonic() - began) // STATS_PERIOD
+        self.assertLessEqual(len(self.requests()) - before,
+                             STATS_REQUESTS * periods)
+
+    def test_token_of_a_project_tells_no_capacity(self) -> None:
+        until(lambda: self.capabilities(TENANT)['lightos_max_replicas'] == 3,
+              'the scheduler knows of three replicas', STATS_TIME)
+        seen = self.capabilities(TENANT)
+        self.assertEqual(
+            ('up', 'infinite', 'infinite', 'unknown'), tuple(
+                seen[name] for name in (
+                    'backend_state', 'total_capacity_gb',
+                    'free_capacity_gb', 'lightos_health')))
+        self.assertNotIn('provisioned_capacity_gb', seen)
+        volume_type = self.make_type(volume_backend_name=TENANT,
+                                     lightos__project_name=PROJECT)
+        volume = self.make('volumes', volume_type=volume_type)
+        self.assertEqual(PROJECT, self.there(volume)['projectName'])
+        self.make('volumes', source_volid=volume['id'],
+                  volume_type=volume_type)
+        self.refused('403', NOT_MADE, NOWHERE, volume_type=self.make_type(
+            volume_backend_name=TENANT))
+
+    def test_cluster_that_does_not_answer_is_down(self) -> None:
+        for node in range(3):
+            self.cloud.simulator.set_mode(node, 'stopped')
+            self.addCleanup(self.cloud.simulator.set_mode, node, 'up')
+        until(lambda: self.capabilities()['backend_state'] == 'down',
+              'the scheduler knows that it is down', STATS_TIME)
+        self.refused('', NOWHERE)
+        for node in range(3):
+            self.cloud.simulator.set_mode(node, 'up')
+        for backend in (services.BACKEND, TENANT):
+            until(lambda: self.capabilities(backend)['backend_state'] == 'up',
+                  'the scheduler knows that it is up', STATS_TIME)
+        self.make('volumes')
 
     def test_more_replicas_than_possible_now_are_refused(self) -> None:
         at_scheduling = self.make_type(
@@ -311,25 +549,19 @@ class StatisticsTest(FeaturesTestCase):
         until(lambda: self.capabilities()['lightos_max_replicas'] == 2,
               'the scheduler knows of two replicas', STATS_TIME)
         self.assertEqual('Warning', self.capabilities()['lightos_health'])
-        refused = self.make('volumes', status='error',
-                            volume_type=at_scheduling)
-        self.assertEqual([], self.posted(refused))
-        self.assertIn('Could not find any available weighted backend',
-                      ' '.join(self.messages(refused)))
-        refused = self.make('volumes', status='error', volume_type=at_create)
-        self.assertEqual([], self.posted(refused))
-        self.assertRegex(
-            self.cloud.log.read_text(),
-            f'could not create volume {refused["id"]}: its type asks for 3 '
-            'replicas, and the cluster can hold 2 of a volume now')
+        before = len(self.requests())
+        for volume_type in (at_scheduling, self.make_type(
+                capabilities__lightos_health='OK')):
+            self.refused('', NOWHERE,
+                         volume_type=volume_type)
+        self.refused('its type asks for 3 replicas, and the cluster can '
+                     'hold 2 of a volume now', NOT_MADE, NOWHERE,
+                     volume_type=at_create)
+        # It was not even asked.
+        self.assertEqual([], [each for each in self.requests()[before:]
+                              if each['method'] == 'POST'])
         self.cloud.control.call('POST', '/nodes/2', {'state': 'Active'})
         self.make('volumes', volume_type=at_create)
-
-    def posted(self, volume: dict[str, Any]) -> list[dict[str, Any]]:
-        """What the cluster was asked to create for a volume."""
-        return [request for request in self.cloud.control.call(
-            'GET', '/journal')['requests']
-            if request['method'] == 'POST' and volume['id'] in str(request)]
 
 
 class GroupsTest(FeaturesTestCase):

@@ -111,10 +111,12 @@ class RequestsTest(testtools.TestCase):
         self.simulator.control('POST', '/volumes', count=2 * PAGE)
         driver = self.driver()
         taken = driver.ask('grown', volumes=2 * PAGE, repeats=2,
-                           tasks=['stats', 'service_start', 'list'])
+                           tasks=['stats', 'known_stats', 'service_start',
+                                  'list'])
         # A list ends with a page on which nothing is left.
         self.assertEqual(
-            {'stats': [2, 2], 'service_start': [3, 3], 'list': [3, 3]},
+            {'stats': [2, 2], 'known_stats': [0, 0],
+             'service_start': [3, 3], 'list': [3, 3]},
             {name: [run['requests'] for run in each['runs']]
              for name, each in taken.items()})
 

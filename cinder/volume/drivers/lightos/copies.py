@@ -59,7 +59,8 @@ def differences(wanted: volumes.Wanted, found: snapshots.Found) -> str:
             _('The snapshot has %(source)s replicas and the volume type asks '
               'for %(asked)d') % {'source': snapshot.replicas,
                                   'asked': asked.replicas})
-    if snapshot.compression not in (None, asked.compression):
+    # LightOS API: a reply may leave out what is false.
+    if bool(snapshot.compression) != asked.compression:
         reasons.append(
             _('The snapshot is compressed and the volume type asks for none')
             if snapshot.compression else

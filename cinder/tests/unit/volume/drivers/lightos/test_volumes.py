@@ -786,6 +786,14 @@ class FromSnapshotTestCase(base.LightOSTestCase):
             self.refusal(), 'The snapshot is compressed and the volume type '
             'asks for none')
 
+    def test_v2_plain_snapshot_says_so_where_zeros_are_left_out(self):
+        self.server.omit_zeros = True
+        volume = self.make_volume(self.make_type(compression='<is> True'))
+        error = self.assertRaises(
+            exception.LightOSError, self.driver.create_volume_from_snapshot,
+            volume, self.snapshot)
+        self.assert_tells(error, 'The snapshot is not compressed')
+
     def test_v2_refusal_that_has_no_such_reason_adds_none(self):
         self.server.fault('CreateVolume', status=403, message='no way')
         self.assertTrue(str(self.refusal()).endswith('no way'))
