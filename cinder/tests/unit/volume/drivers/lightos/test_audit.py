@@ -343,7 +343,7 @@ class ToldTestCase(AuditTestCase):
     def test_volume_that_is_dead(self):
         volume = self.make_volume(create=True, status='available')
         there = self.on_cluster(volume)
-        there.state = 'Failed'
+        there.state, there.size = 'Failed', 0
         finding = self.finding('missing')
         self.assert_is(finding, there)
         self.assertIn('is Failed', finding['text'])
@@ -367,7 +367,7 @@ class ToldTestCase(AuditTestCase):
         self.make_snapshot(self.make_volume(create=True, status='available'),
                            create=True, status='available')
         there, = self.server.snapshots()
-        there.state = state
+        there.state, there.size = state, 0
         finding = self.finding('missing')
         self.assert_is(finding, there)
         self.assertIn('is ' + state, finding['text'])
@@ -802,7 +802,10 @@ class NotFoundTestCase(AuditTestCase):
         snapshot = self.make_snapshot(volume, status='available')
         self.server.add_snapshot(snapshot.name, there)
         self.server.add_snapshot(snapshot.name, there, state='Failed')
+        self.clock.sleeps.clear()
         self.assertEqual([], self.found())
+        # Nothing was even suspected.
+        self.assertEqual([], self.clock.sleeps)
 
     def test_husk_of_a_failed_snapshot(self):
         volume = self.make_volume(create=True, status='available')

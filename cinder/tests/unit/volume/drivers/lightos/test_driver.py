@@ -329,6 +329,17 @@ class SetupTestCase(base.LightOSTestCase):
             volume, connector)
         self.assert_tells(error, words)
 
+    @ddt.data((base.LightOSTestCase.host_connector(), {}),
+              (None, {'force': True}))
+    @ddt.unpack
+    def test_a4_detach_that_need_not_know_the_controller_does_not_look(
+            self, connector, how):
+        volume = self.make_volume(create=True)
+        looked = self.mock_object(base.FakeConnector,
+                                  'get_connector_properties')
+        self.driver.terminate_connection(volume, connector, **how)
+        looked.assert_not_called()
+
     def test_export_is_nothing(self):
         volume = self.make_volume()
         connector = self.host_connector()

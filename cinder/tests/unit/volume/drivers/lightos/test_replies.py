@@ -198,6 +198,13 @@ class AskedForTestCase(RepliesTestCase):
         for parse in (replies.Volume.parse, replies.Snapshot.parse):
             self.assertBad(replies.of(SOURCE, parse), VOLUME)
 
+    def test_e5_answer_about_another_name_is_none(self):
+        asked = replies.named('volume-2', replies.Volume.parse_named)
+        self.assertBad(asked, VOLUME)
+        self.assertIsNone(asked({}))
+        for name in ('volume-2', None):
+            self.assertEqual(name, asked({**VOLUME, 'name': name}).name)
+
     def test_d2_case_of_a_uuid_makes_no_difference(self):
         self.assertEqual(UUID, replies.of(
             UUID.upper(), replies.Volume.parse)(VOLUME).uuid)
