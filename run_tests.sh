@@ -37,6 +37,7 @@ FULL_STAGES=(
     'outages        py3 -- outages'
     'operations     py3 -- operations'
     'administration py3 -- administration'
+    'controllers    py3 -- controllers'
     'bytes          py3 -- bytes'
     'images         py3 -- images'
     'nvme           py3 -- nvme'

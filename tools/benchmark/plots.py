@@ -74,7 +74,7 @@ def _sweep(result: Row) -> Any:
         axis.set_xlabel('times the limit')
     axes[0][0].set_yticks([at + 0.2 for at in range(len(names))], names)
     axes[0][0].invert_yaxis()
-    axes[0][-1].legend()
+    _beside(axes[0][-1])
     return figure
 
 
@@ -96,13 +96,13 @@ def _cpu(result: Row) -> Any:
         axis.set_xlabel('CPU time in ms')
     axes[0][0].set_yticks([at + 0.2 for at in range(len(names))], names)
     axes[0][0].invert_yaxis()
-    axes[0][-1].legend()
+    _beside(axes[0][-1])
     return figure
 
 
 def _concurrency(result: Row) -> Any:
     """Time until the last volume is there, by how many are created."""
-    figure, axis = pyplot.subplots(figsize=(7, 3.6))
+    figure, axis = pyplot.subplots(figsize=(9, 3.6))
     for driver in plan.DRIVERS:
         for threading in plan.THREADING:
             for work, marker in ((0.5, 'o'), (5, 's')):
@@ -117,13 +117,13 @@ def _concurrency(result: Row) -> Any:
                               % (driver, threading, work))
     _logarithmic(axis, 'volumes created at once',
                  'seconds until the last is there')
-    axis.legend(fontsize=7)
+    _beside(axis)
     return figure
 
 
 def _growth(result: Row) -> Any:
     """Time of what might grow with the number of volumes."""
-    figure, axis = pyplot.subplots(figsize=(7, 3.6))
+    figure, axis = pyplot.subplots(figsize=(9, 3.6))
     marks = {'stats': 'o', 'service_start': 's', 'list': '^',
              'manageable': 'v', 'audit': 'D'}
     for driver in plan.DRIVERS:
@@ -136,8 +136,14 @@ def _growth(result: Row) -> Any:
                           markersize=4, color=COLOURS[driver],
                           label='%s, %s' % (driver, task.replace('_', ' ')))
     _logarithmic(axis, 'volumes', 'seconds')
-    axis.legend(fontsize=7)
+    _beside(axis)
     return figure
+
+
+def _beside(axis: Any) -> None:
+    """Put the legend where it hides nothing."""
+    axis.legend(fontsize=7, handlelength=3, loc='upper left',
+                bbox_to_anchor=(1, 1))
 
 
 def _logarithmic(axis: Any, across: str, up: str) -> None:
@@ -151,6 +157,8 @@ def _logarithmic(axis: Any, across: str, up: str) -> None:
 
 def _readable(axis: Any) -> None:
     """Label a logarithmic axis with plain numbers."""
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    least, most = axis.get_view_interval()
+    axis.set_major_locator(ticker.LogLocator(
+        subs=(1, 2, 5) if most < 200 * least else (1,)))
     axis.set_major_formatter(ticker.FormatStrFormatter('%g'))
     axis.set_minor_formatter(ticker.NullFormatter())

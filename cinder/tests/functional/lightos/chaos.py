@@ -31,14 +31,19 @@ from demo import errors  # found by cinder_services
 
 GIB = 1 << 30
 CLIENTS = 16
+HOSTS = 8
 SHARED = 4
-# Seconds after which an operation that goes on counts as left over. A lock of
-# a dead controller is held for 30 s, and the slowest operations that come
-# behind it take as long again.
-OPERATION_TIME = 120
-# Seconds in which Cinder gets quiet after the last fault.
+# Seconds for which Redis and etcd keep a lock of a dead controller.
+LOCK_TIME = 30
+# Seconds in which the services of Cinder have their connections again.
+RECONNECT_TIME = 5
+# Seconds after which an operation that goes on counts as left over: it may
+# have waited for a lock, and the slowest take as long again.
+OPERATION_TIME = 2.5 * LOCK_TIME
+# Seconds in which Cinder gets quiet after the last fault; what has not moved
+# for some of them is left.
 QUIET_TIME = 180
-STILL_TIME = 45
+STILL_TIME = 20
 PAUSE = 0.25
 
 # How an operation may end: it is done, Cinder says that it has failed (by an
@@ -46,18 +51,11 @@ PAUSE = 0.25
 # is left in the state of an operation that nobody works on.
 DONE, FAILED, REFUSED, LEFT = 'done', 'failed', 'refused', 'left'
 
-# Seconds for which the effect of a fault lasts after its end. Locks of a dead
-# controller live for 30 s in Redis and etcd.
-FAULTS: Mapping[str, float] = {
-    # Of Cinder and what it stands on.
-    'controller killed': 35, 'coordination restarted': 35,
-    'broker connections dropped': 35,
-    # Of the LightOS cluster.
-    'node stopped': 0, 'node hung': 0, 'node replaced': 0,
-    'token rotated': 0, 'reply lost': 0,
-}
-OF_CINDER = tuple(FAULTS)[:3]
-OF_LIGHTOS = tuple(FAULTS)[3:]
+# Faults of Cinder and what it stands on, and of the LightOS cluster.
+OF_CINDER = ('controller killed', 'coordination restarted',
+             'broker connections dropped')
+OF_LIGHTOS = ('node stopped', 'node hung', 'node replaced', 'token rotated',
+              'reply lost')
 
 # The ends that are allowed beside "done", by operation, of one that met a
 # fault of Cinder. One that met none, or those of LightOS alone, has to be
@@ -96,7 +94,7 @@ class Happened:
     text: str = ''
 
     def met(self, operation: 'Operation') -> bool:
-        return (operation.begun < self.ended + FAULTS[self.fault] and
+        return (operation.begun < self.ended + RECONNECT_TIME and
                 operation.ended > self.begun)
 
 
@@ -105,11 +103,15 @@ class Operation:
     """What became of one operation.
 
     :ivar object_id: of the volume, or of the snapshot for one of those
+    :ivar volume_id: of the volume itself, or that it is made from
+    :ivar host: the NQN of the host that it attaches or detaches
     :ivar end: DONE, FAILED, REFUSED or LEFT
     """
 
     kind: str
     object_id: str
+    volume_id: str
+    host: str
     begun: float
     ended: float
     end: str
@@ -118,6 +120,12 @@ class Operation:
     @property
     def seconds(self) -> float:
         return self.ended - self.begun
+
+    def shares(self, others: list['Operation']) -> bool:
+        """Whether one of others is about the same volume or snapshot."""
+        mine = {self.object_id, self.volume_id}
+        return any({each.object_id, each.volume_id} & mine
+                   for each in others)
 
 
 class Failed(Exception):
@@ -133,7 +141,7 @@ class Left(Exception):
 
 
 class Client(threading.Thread):
-    """One of those who use the cloud, on a host of its own.
+    """One of those who use the cloud, on a host that it shares with another.
 
     :param pace: seconds from one operation to the next
     """
@@ -149,10 +157,11 @@ class Client(threading.Thread):
         self._pace = pace
         self._api = subject.new_api()
         self._shared = shared
+        host = number % HOSTS + 1
         self.connector = {
-            'nqn': f'nqn.2014-08.org.nvmexpress:uuid:host-{number}',
-            'host': f'host-{number}', 'ip': f'192.0.2.{number}',
-            'host_ips': [f'192.0.2.{number}'], 'found_dsc': 'found'}
+            'nqn': f'nqn.2014-08.org.nvmexpress:uuid:host-{host}',
+            'host': f'host-{host}', 'ip': f'192.0.2.{host}',
+            'host_ips': [f'192.0.2.{host}'], 'found_dsc': 'found'}
         # What is known to be well, with its size or its volume.
         self._volumes: dict[str, int] = {}
         self._snapshots: dict[str, str] = {}
@@ -196,7 +205,8 @@ class Client(threading.Thread):
         action()
 
     @contextlib.contextmanager
-    def _noted(self, kind: str, object_id: str = '') -> Iterator[list[str]]:
+    def _noted(self, kind: str, object_id: str = '', volume_id: str = ''
+               ) -> Iterator[list[str]]:
         """Note the operation that is done inside, whatever becomes of it."""
         begun = time.monotonic()
         about = [object_id]
@@ -210,7 +220,9 @@ class Client(threading.Thread):
         except Left as error:
             end, text = LEFT, str(error)
         self.operations.append(Operation(
-            kind, about[0], begun, time.monotonic(), end, text))
+            kind, about[0], volume_id or about[0],
+            self.connector['nqn'] if kind in ('attach', 'detach') else '',
+            begun, time.monotonic(), end, text))
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         try:
@@ -258,7 +270,7 @@ class Client(threading.Thread):
                              'size': self._volumes[volume_id]})
 
     def _make(self, kind: str, body: Mapping[str, Any]) -> None:
-        with self._noted(kind) as about:
+        with self._noted(kind, '', body.get('source_volid', '')) as about:
             about[0] = self._call('POST', '/volumes', {'volume': body})[
                 'volume']['id']
             self._wait('volumes', about[0], 'creating')
@@ -277,7 +289,7 @@ class Client(threading.Thread):
             self._volumes[volume_id] = size
 
     def _snapshot(self, volume_id: str) -> None:
-        with self._noted('snapshot') as about:
+        with self._noted('snapshot', '', volume_id) as about:
             about[0] = self._call('POST', '/snapshots', {'snapshot': {
                 'volume_id': volume_id}})['snapshot']['id']
             # Its volume cannot be deleted, whatever becomes of it.
@@ -288,7 +300,7 @@ class Client(threading.Thread):
 
     def _delete_snapshot(self, snapshot_id: str) -> None:
         volume_id = self._snapshots.pop(snapshot_id)
-        with self._noted('delete snapshot', snapshot_id):
+        with self._noted('delete snapshot', snapshot_id, volume_id):
             self._call('DELETE', f'/snapshots/{snapshot_id}')
             self._wait('snapshots', snapshot_id, 'deleting', gone=True)
             return
@@ -393,18 +405,20 @@ class Faults:
                                                             'stopped'),
                 'node hung': lambda chance: self.disturb(chance, 'hung'),
                 'node replaced': self.replace,
-                'token rotated': self.rotate,
-                'reply lost': self.lose_reply}
+                'token rotated': self.rotate}
+
+    def of_replies(self) -> dict[str, Callable[[random.Random], str]]:
+        return {'reply lost': self.lose_reply}
 
     def kill(self, chance: random.Random) -> str:
         name = chance.choice(controllers.CONTROLLERS)
-        before = self._subject.reported()
         begun = time.monotonic()
         self._subject.kill(name)
+        # Its last report before it died is no sign of life.
+        before = self._subject.reported()
         time.sleep(chance.uniform(0, 10))
         started = time.monotonic()
         self._subject.start(name)
-        # Its last report before it died is no sign of life.
         self._subject.wait_until_whole(before)
         now = time.monotonic()
         self.whole.append((now - begun, now - started))
@@ -449,6 +463,7 @@ class Faults:
 class Result:
     """What a run has seen.
 
+    :ivar excused: how many operations met a fault of Cinder
     :ivar unexpected: ends that no fault allows
     :ivar error_states: how many records were in which error state
     :ivar leftovers: what Cinder did not recover, and an operator did
@@ -463,6 +478,7 @@ class Result:
     operations: list[Operation]
     happened: list[Happened]
     whole: list[tuple[float, float]]
+    excused: int
     unexpected: list[str]
     error_states: dict[str, int]
     leftovers: list[str]
@@ -492,11 +508,10 @@ class Result:
                 for kind in ENDS
                 if (of_kind := [each for each in self.operations
                                 if each.kind == kind])},
-            'met no fault of Cinder': sum(
-                not _met(each, self.happened) for each in self.operations),
+            'met no fault of Cinder': len(self.operations) - self.excused,
             'faults': {fault: sum(each.fault == fault
                                   for each in self.happened)
-                       for fault in FAULTS},
+                       for fault in (*OF_CINDER, *OF_LIGHTOS)},
             'seconds from a kill until whole': _figures_of(
                 [whole for whole, _started in self.whole]),
             'seconds from the restart until whole': _figures_of(
@@ -521,10 +536,22 @@ def _figures_of(seconds: list[float]) -> dict[str, float]:
             'max': round(max(seconds), 2)}
 
 
-def _met(operation: Operation, happened: list[Happened]) -> list[str]:
-    """The faults of Cinder that an operation has met."""
-    return [each.fault for each in happened
-            if each.fault in OF_CINDER and each.met(operation)]
+def excused(operations: list[Operation], happened: list[Happened]
+            ) -> list[Operation]:
+    """The operations that a fault of Cinder may have harmed.
+
+    Those are the ones that were under way when it happened, and those that
+    began soon afterwards with the same volume, as they wait for its lock.
+    """
+    harmed: list[Operation] = []
+    for fault in happened:
+        if fault.fault in OF_CINDER:
+            met = [each for each in operations if fault.met(each)]
+            harmed += met
+            harmed += [
+                each for each in operations if fault.begun < each.begun <
+                fault.ended + LOCK_TIME and each.shares(met)]
+    return [each for each in operations if each in harmed]
 
 
 class Run:
@@ -548,7 +575,9 @@ class Run:
                   {'controller killed': 3, 'coordination restarted': 1,
                    'broker connections dropped': 1}, pause),
             Chaos(seed, 'lightos', self._faults.of_lightos(),
-                  dict.fromkeys(OF_LIGHTOS, 1), (2, 8)))
+                  dict.fromkeys(self._faults.of_lightos(), 1), (2, 8)),
+            Chaos(seed, 'replies', self._faults.of_replies(),
+                  {'reply lost': 1}, (1, 5)))
         self._operations: list[Operation] = []
         self._happened: list[Happened] = []
 
@@ -560,7 +589,8 @@ class Run:
         begun = time.monotonic()
         self._work()
         minutes = (time.monotonic() - begun) / 60
-        recovery = Recovery(self._subject, self._suspects())
+        harmed = excused(self._operations, self._happened)
+        recovery = Recovery(self._subject, harmed)
         recovery.let_cinder_recover()
         error_states = recovery.error_states()
         driver, explained = recovery.judge()
@@ -568,8 +598,9 @@ class Run:
         recovery.act_as_operator()
         return Result(
             self._seed, coordination, threads, minutes, self._operations,
-            self._happened, self._faults.whole, self._unexpected(),
-            error_states, leftovers, driver, recovery.still_wrong())
+            self._happened, self._faults.whole, len(harmed),
+            self._unexpected(harmed), error_states, leftovers, driver,
+            recovery.still_wrong())
 
     def _work(self) -> None:
         shared = [self._subject.api.call('POST', '/volumes', {'volume': {
@@ -603,17 +634,11 @@ class Run:
         self._happened = [each for chaos in self._chaos
                           for each in chaos.happened]
 
-    def _suspects(self) -> set[str]:
-        """The volumes and snapshots whose operations met faults of Cinder."""
-        return {each.object_id for each in self._operations
-                if _met(each, self._happened)}
-
-    def _unexpected(self) -> list[str]:
+    def _unexpected(self, harmed: list[Operation]) -> list[str]:
         told = []
         for each in self._operations:
-            met = _met(each, self._happened)
             allowed = {DONE} | ALWAYS.get(each.kind, frozenset())
-            if met:
+            if each in harmed:
                 allowed |= ENDS[each.kind]
             if each.end not in allowed:
                 told.append(f'{each.kind} {each.object_id} {each.end} after '
@@ -624,13 +649,15 @@ class Run:
 class Recovery:
     """What Cinder, and then an operator, makes of what is left.
 
-    :param suspects: the ids of what met a fault of Cinder
+    :param harmed: the operations that met a fault of Cinder
     """
 
     def __init__(self, subject: controllers.Controllers,
-                 suspects: set[str]) -> None:
+                 harmed: list[Operation]) -> None:
         self._subject = subject
-        self._suspects = suspects
+        self._suspects = {each.object_id for each in harmed}
+        self._suspect_hosts = {(each.volume_id, each.host)
+                               for each in harmed if each.host}
 
     def let_cinder_recover(self) -> None:
         """Restart each controller and have the rest cleaned up."""
@@ -701,13 +728,14 @@ class Recovery:
             text = f'audit: {finding["class"]} {finding["object"]} ' + (
                 finding['snapshot_id'] or finding['volume_id'] or
                 finding['name']) + f': {finding["text"]}'
-            of_a_kill = (finding['class'] in OF_A_KILL and self._suspects & {
-                finding['snapshot_id'], finding['volume_id']})
+            of_a_kill = self._may_be_of_a_kill(
+                finding['class'], finding['snapshot_id'] or
+                finding['volume_id'], finding['host'])
             (explained if of_a_kill else driver).append(text)
         in_transit = {volume for _kind, state, volume
                       in self._records().values() if state in IN_TRANSIT}
-        for kind, volume_id, text in self._differences():
-            of_a_kill = (kind in OF_A_KILL and volume_id in self._suspects)
+        for kind, volume_id, host, text in self._differences():
+            of_a_kill = self._may_be_of_a_kill(kind, volume_id, host)
             if volume_id not in in_transit:
                 (explained if of_a_kill else driver).append(text)
         for each, (kind, state, volume) in self._records().items():
@@ -715,11 +743,17 @@ class Recovery:
                 driver.append(f'{kind[:-1]} {each} is left {state}')
         return driver, explained
 
-    def _differences(self) -> Iterator[tuple[str, str, str]]:
+    def _may_be_of_a_kill(self, kind: str, object_id: str,
+                          host: Optional[str]) -> bool:
+        return kind in OF_A_KILL and (
+            (object_id, host) in self._suspect_hosts if host
+            else object_id in self._suspects)
+
+    def _differences(self) -> Iterator[tuple[str, str, Optional[str], str]]:
         """Compare the cluster with the database, without the driver's code.
 
-        Each has the class that the audit would give it, the id of the volume
-        and a text.
+        Each has the class that the audit would give it, the id of the volume,
+        the NQN of the host that it is about, and a text.
         """
         rows = self._subject.rows
         volumes = {row['id']: row for row in rows(
@@ -734,23 +768,26 @@ class Recovery:
                  for message in self._subject.simulator.messages('volumes')
                  if message['state'] not in ('Deleting', 'Deleted')}
         for each in there.keys() - volumes.keys():
-            yield 'orphans', each, f'volume {each} is unknown to Cinder'
+            yield 'orphans', each, None, (
+                f'volume {each} is unknown to Cinder')
         for each, row in volumes.items():
             message = there.get(each)
             if row['status'] not in ('available', 'in-use'):
                 continue
             if message is None:
-                yield 'missing', each, f'volume {each} is not on the cluster'
+                yield 'missing', each, None, (
+                    f'volume {each} is not on the cluster')
                 continue
             if int(message['size']) != row['size'] * GIB:
-                yield 'sizes', each, (
+                yield 'sizes', each, None, (
                     f'volume {each} has {message["size"]} bytes, Cinder '
                     f'counts {row["size"]} GiB')
             let_in = set(message['acl']['values']) - {'ALLOW_NONE'}
             for host in let_in - attached.get(each, set()):
-                yield 'access', each, f'volume {each} lets in {host}'
+                yield 'access', each, host, (
+                    f'volume {each} lets in {host}')
             for host in attached.get(each, set()) - let_in:
-                yield 'no-access', each, (
+                yield 'no-access', each, host, (
                     f'volume {each} does not let in {host}')
 
     def act_as_operator(self) -> None:
@@ -785,13 +822,14 @@ class Recovery:
                 lambda: self._state(each) in (None, 'error_deleting'),
                 f'{kind[:-1]} {each} is deleted', OPERATION_TIME)
         self._extend_to_what_is_there()
-        self._subject.audit('--fix', 'access,temporary-snapshots,sizes')
+        self._subject.audit(
+            '--fix', 'access,no-access,temporary-snapshots,sizes')
 
     def _extend_to_what_is_there(self) -> None:
         call = self._subject.api.call
         sizes = {message['name'].partition('-')[2]: int(message['size'])
                  for message in self._subject.simulator.messages('volumes')}
-        for kind, each, _text in list(self._differences()):
+        for kind, each, _host, _text in list(self._differences()):
             if kind == 'sizes':
                 call('POST', f'/volumes/{each}/action', {'os-extend': {
                     'new_size': sizes[each] // GIB}})
@@ -807,4 +845,4 @@ class Recovery:
                   for finding in report['findings']),
                 *(f'audit: in flight {each}'
                   for each in report['in_flight']),
-                *(text for _kind, _volume, text in self._differences())]
+                *(text for *_about, text in self._differences())]

@@ -29,7 +29,7 @@ SEED = 20261
 MINUTES = 3
 OPERATIONS = 300
 # Seconds between faults of Cinder: each kind happens.
-PAUSE = (3, 12)
+PAUSE = (10, 20)
 
 
 class ControllersTest(testtools.TestCase):

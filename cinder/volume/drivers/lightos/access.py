@@ -63,6 +63,11 @@ class Host(NamedTuple):
     ips: tuple[str, ...]
 
 
+def fields(connector: object) -> Mapping[str, Any]:
+    """What a connector says; one that is no mapping says nothing."""
+    return connector if isinstance(connector, Mapping) else {}
+
+
 def host(connector: Mapping[str, Any], networks: Iterable[Network]) -> Host:
     """Read a connector, in which its sender may have written anything."""
     nqn, ips = connector.get('nqn'), connector.get('host_ips')

@@ -127,6 +127,7 @@ def read_connector(connector: Mapping[str, Any],
 
     :raises: LightOSBadConnector when it cannot be
     """
+    connector = access.fields(connector)
     host = access.host(connector, policy.networks)
     if not host.nqn:
         raise _no_nqn(connector)
@@ -181,12 +182,12 @@ def attach(op: operation.Operation, volume: Volume, host: access.Host,
 @coordination.synchronized(LOCK_OF_VOLUME)
 def detach(op: operation.Operation, volume: Volume,
            connector: Optional[Mapping[str, Any]], force: bool,
-           own_nqn: Callable[[], Optional[str]], policy: Policy) -> None:
+           own_nqn: Optional[str], policy: Policy) -> None:
     """Shut a host out, unless it has another use for the volume.
 
     :param connector: that of the host; None means all hosts
     :param force: whether Cinder detaches with force
-    :param own_nqn: tells the NQN of this controller
+    :param own_nqn: the NQN of this controller, needed with force
     :raises: LightOSBadConnector, LightOSRefused, LightOSNotSeen,
         LightOSError
     """
@@ -209,14 +210,14 @@ def detach(op: operation.Operation, volume: Volume,
 
 
 def _stays(volume: Volume, nqn: str, force: bool,
-           own_nqn: Callable[[], Optional[str]], policy: Policy) -> bool:
+           own_nqn: Optional[str], policy: Policy) -> bool:
     """Whether a host has another use for a volume that it detaches.
 
     The attachment that goes is still among the rows, unless it is Cinder
     itself that was attached to copy the volume: that has no row, and it is
     detached with force.
     """
-    going = 0 if force and nqn == own_nqn() else 1
+    going = 0 if force and nqn == own_nqn else 1
     if Attachments.of(volume, policy.networks).rows_of(nqn) <= going:
         return False
     LOG.info('Host %(nqn)s keeps its access to volume %(id)s, to which it is '

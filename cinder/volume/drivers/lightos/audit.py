@@ -17,6 +17,7 @@ driver's own code, and changes nothing unless told to.
 
 import argparse
 import logging as python_logging
+import math
 import sys
 from typing import Any, NamedTuple, Optional, Sequence
 
@@ -143,7 +144,7 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        seconds = -1.0
+        seconds = math.nan
     if not 0 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(
             '%r is not a number of seconds from 0 to 3600' % text)
@@ -169,8 +170,9 @@ def _audit(args: argparse.Namespace) -> reports.Report:
         chosen = _clusters(args)
         seen, fixed = [], []
         for each in chosen.clusters:
-            seen.append(looks.audit(each, args.settle))
-            fixed += fixes.fix(each, seen[-1].findings,
+            of_it = looks.audit(each, args.settle)
+            seen.append(of_it)
+            fixed += fixes.fix(each, of_it.findings,
                                args.fix - args.ignore, args.settle)
     finally:
         coordination.COORDINATOR.stop()

@@ -240,14 +240,14 @@ def _in_state(record: records.Record, seen: str) -> str:
 
 def _size(blank: Finding, counted: int,
           seen: Optional[int]) -> Iterator[Finding]:
-    if seen in (None, counted * units.Gi):
+    if seen is None or seen == counted * units.Gi:
         return
-    larger = (seen or 0) > counted * units.Gi
+    larger = seen > counted * units.Gi
     yield blank._replace(
         kind='sizes',
         what=_('Cinder counts %(counted)d GiB; on the cluster it has %(seen)d '
                'bytes, %(gib).2f GiB')
-        % {'counted': counted, 'seen': seen, 'gib': (seen or 0) / units.Gi},
+        % {'counted': counted, 'seen': seen, 'gib': seen / units.Gi},
         by_hand=_('nothing is ever made smaller: extend it in Cinder to what '
                   'it has') if larger else '')
 

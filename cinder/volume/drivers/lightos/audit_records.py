@@ -219,6 +219,6 @@ def _all(read: Callable[[Optional[str]], list[Record]],
                 continue
         if not page:
             return
-        last = before[-1] if before else ''
+        last = max(before, default='')
         before = [record.id for record in page]
         yield from (record for record in page if record.id > last)

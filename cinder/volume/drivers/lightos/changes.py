@@ -142,8 +142,8 @@ def rename_if_free(op: operation.Operation,
     for project in projects:
         named = lookup.read_by_name(op, project, name)
         if named is not None:
-            return bool(sought.recorded and
-                        named.uuid == sought.recorded.uuid)
+            recorded = sought.recorded and sought.recorded.uuid
+            return named.uuid.lower() == (recorded or '').lower()
     found = lookup.find(op, sought)
     if found is None:
         return False

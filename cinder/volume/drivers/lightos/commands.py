@@ -21,6 +21,7 @@ import urllib.parse
 from oslo_utils import uuidutils
 
 from cinder import exception
+from cinder.i18n import _
 from cinder.volume.drivers.lightos import exception as lightos_exception
 
 _PREFIX = '/api/v2'
@@ -155,12 +156,10 @@ def build(cmd: str, **kwargs: Any) -> Request:
         try:
             quoted[keyword] = urllib.parse.quote(str(value), safe='')
         except UnicodeEncodeError:
-            raise lightos_exception.LightOSError(
-                reason='%r is no name' % value)
+            raise _unsendable(cmd, keyword, value)
         # The libraries below resolve these even when they are quoted.
         if value in ('.', '..'):
-            raise lightos_exception.LightOSError(
-                reason='%r is no name' % value)
+            raise _unsendable(cmd, keyword, value)
     target = _PREFIX + command.path.format(**quoted)
     if command.query:
         target += '?' + urllib.parse.urlencode(
@@ -173,6 +172,14 @@ def build(cmd: str, **kwargs: Any) -> Request:
         target=target,
         body=_body(command, kwargs) if command.body else None,
         headers={'If-Match': etag} if etag else {})
+
+
+def _unsendable(cmd: str, keyword: str,
+                value: object) -> lightos_exception.LightOSError:
+    return lightos_exception.LightOSError(reason=_(
+        '%(value)r cannot be the %(keyword)s of %(cmd)s: the names of LightOS '
+        'have 1 to 253 letters, digits, "-", "_" and "."')
+        % {'value': value, 'keyword': keyword, 'cmd': cmd})
 
 
 def _body(command: Command, kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,11 +29,8 @@ LOG = logging.getLogger(__name__)
 # What can stand behind "Bearer" in a header (RFC 6750).
 _TOKEN = re.compile(r'[A-Za-z0-9._~+/-]+=*')
 
-# Characters of a file of which more cannot be a token.
-_LONGEST = 64 * 1024
-
-# The end of the year 9999, past which nothing can be told of a time.
-_END_OF_TIME = 253402300800
+# So many characters of a file cannot be a token.
+_TOO_LONG = 64 * 1024
 
 _DAY = 24 * 60 * 60
 _WARN_AHEAD = 7 * _DAY
@@ -54,7 +51,7 @@ class Credentials:
         self._stamp: Optional[tuple[int, int, int]] = None
         self._complaint: Optional[str] = None
         self._expiry: Optional[float] = None
-        self._warned_at = 0.0
+        self._warned_at: Optional[float] = None
 
     def __repr__(self) -> str:
         return '<Credentials from %s>' % self.source
@@ -97,7 +94,7 @@ class Credentials:
                 stamp = _stamp(token_file.fileno())
                 if stamp == self._stamp:
                     return
-                token = token_file.read(_LONGEST)
+                token = token_file.read(_TOO_LONG)
         except OSError as exc:
             self._complain('cannot be read (%s)' % exc.strerror)
             return
@@ -105,10 +102,12 @@ class Credentials:
             self._complain('holds no token')
             return
         self._stamp = stamp
-        if token.strip():
-            self._take(token)
-        else:
+        if not token.strip():
             self._complain('is empty')
+        elif len(token) == _TOO_LONG:
+            self._complain('holds no token')
+        else:
+            self._take(token)
 
     def _take(self, text: str) -> None:
         """Use a token, unless it could not even be sent.
@@ -123,7 +122,7 @@ class Credentials:
             if token != self._token:
                 self._token = token
                 self._expiry = _expiry(token)
-                self._warned_at = 0.0
+                self._warned_at = None
 
     def _complain(self, what: str) -> None:
         if what != self._complaint:
@@ -135,8 +134,9 @@ class Credentials:
 
     def _warn_of_expiry(self) -> None:
         now = time.time()
-        if (self._expiry is not None and self._expiry - now < _WARN_AHEAD and
-                now - self._warned_at >= _DAY):
+        if self._expiry is None or self._expiry >= now + _WARN_AHEAD:
+            return
+        if self._warned_at is None or now - self._warned_at >= _DAY:
             self._warned_at = now
             LOG.warning(
                 'The LightOS token of %(source)s %(expires)s at %(when)s '
@@ -164,12 +164,12 @@ def _expiry(token: str) -> Optional[float]:
     whether a token is good.
     """
     try:
-        claims = token.split('.')[1]
-        claims += '=' * (-len(claims) % 4)
-        expiry = json.loads(base64.urlsafe_b64decode(claims)).get('exp')
+        # A JWT is without the padding; more than is missing is ignored.
+        claims = base64.urlsafe_b64decode(token.split('.')[1] + '==')
+        expiry = json.loads(claims).get('exp')
     except (IndexError, AttributeError, ValueError, RecursionError,
             binascii.Error):
         return None
-    if isinstance(expiry, (int, float)) and 0 <= expiry < _END_OF_TIME:
+    if isinstance(expiry, (int, float)) and expiry >= 0:
         return expiry
     return None

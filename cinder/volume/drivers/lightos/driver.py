@@ -209,24 +209,9 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     @volume_utils.trace
     def create_cloned_volume(self, volume: Volume,
                              src_vref: Volume) -> dict[str, str]:
-        op = self._operation(
+        return self._clone(self._operation(
             _('clone volume %(source)s to volume %(volume)s')
-            % {'source': src_vref.id, 'volume': volume.id})
-        wanted = self._to_make(op, volume)
-        prefix = identity.clone_prefix(volume.id)
-        name = prefix + uuid.uuid4().hex
-        found = snapshots.create(
-            self._most_of(op), name, identity.of_volume(src_vref),
-            self._most_snapshot_calls(), TEMPORARY_SNAPSHOT_RETENTION)
-        try:
-            self._refuse_other_project(op, wanted, found.project)
-            wanted = copies.with_sectors_of(wanted, found)._replace(
-                source=volumes.Source(found.snapshot.uuid, name, prefix))
-            return _model(self._make(self._most_of(op), wanted))
-        except exception.LightOSRefused as exc:
-            raise exc.explained(copies.differences(wanted, found)) from exc
-        finally:
-            snapshots.discard(op, found)
+            % {'source': src_vref.id, 'volume': volume.id}), volume, src_vref)
 
     @volume_utils.trace
     def clone_image(self, context: cinder_context.RequestContext,
@@ -235,16 +220,17 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                     image_service: Any) -> tuple[dict[str, str], bool]:
         """Clone the volume that holds an image, if this cluster has it."""
         op = self._operation(
-            _('look for image %(image)s for volume %(volume)s')
-            % {'image': image_meta.get('id'), 'volume': volume.id},
-            seconds=self.configuration.lightos_api_service_timeout)
+            _('clone image %(image)s to volume %(volume)s')
+            % {'image': image_meta.get('id'), 'volume': volume.id})
+        look = op.within(waiting.Deadline(
+            self.configuration.lightos_api_service_timeout))
         source = images.find_source(
-            context, op, volume, self._to_make(op, volume), image_location,
-            image_meta)
+            context, look, volume, self._to_make(look, volume),
+            image_location, image_meta)
         if source is None:
             return {}, False
         try:
-            return self.create_cloned_volume(volume, source), True
+            return self._clone(op, volume, source), True
         except (cinder_exception.VolumeNotFound,
                 exception.LightOSRefused) as exc:
             LOG.warning('Copying image %(image)s to volume %(volume)s, for '
@@ -542,13 +528,18 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     def terminate_connection(self, volume: Volume,
                              connector: Optional[Mapping[str, Any]],
                              **kwargs: Any) -> None:
+        if connector is not None:
+            connector = access.fields(connector)
         op = self._operation(
             _('detach volume %(id)s from %(host)s')
             % {'id': volume.id, 'host': _('all hosts') if connector is None
                else _('host %s') % connector.get('nqn')},
             seconds=self._attach_seconds())
-        attachments.detach(op, volume, connector, bool(kwargs.get('force')),
-                           self._own_nqn, self._access_policy())
+        force = bool(kwargs.get('force'))
+        # It takes os-brick some commands, and the lock need not be held.
+        own_nqn = self._own_nqn() if force and connector else None
+        attachments.detach(op, volume, connector, force, own_nqn,
+                           self._access_policy())
 
     # What the methods above have in common
 
@@ -603,6 +594,29 @@ class LightOSVolumeDriver(driver.VolumeDriver):
                         qos_policy=policy))))
 
         return self._labelling.create(op, wanted, make)
+
+    def _clone(self, op: operation.Operation, volume: Volume,
+               src_vref: Volume) -> dict[str, str]:
+        wanted = self._to_make(op, volume)
+        prefix = identity.clone_prefix(volume.id)
+        name = prefix + uuid.uuid4().hex
+        sought = identity.of_volume(src_vref)
+        try:
+            found = snapshots.create(
+                self._most_of(op), name, sought, self._most_snapshot_calls(),
+                TEMPORARY_SNAPSHOT_RETENTION)
+        except exception.LightOSNotSeen:
+            snapshots.discard_by_name(op, name, sought.own_projects)
+            raise
+        try:
+            self._refuse_other_project(op, wanted, found.project)
+            wanted = copies.with_sectors_of(wanted, found)._replace(
+                source=volumes.Source(found.snapshot.uuid, name, prefix))
+            return _model(self._make(self._most_of(op), wanted))
+        except exception.LightOSRefused as exc:
+            raise exc.explained(copies.differences(wanted, found)) from exc
+        finally:
+            snapshots.discard(op, found)
 
     def _newcomer(
             self, volume: Volume, existing_ref: Any

@@ -11,6 +11,7 @@
 #    under the License.
 """The nodes of the cluster as API endpoints, and how they are doing."""
 
+import collections
 import enum
 import random
 import threading
@@ -219,7 +220,7 @@ class Endpoints:
                     del self._endpoints[address]
 
     def _in_turn(self) -> list[Endpoint]:
-        endpoints = list(self._endpoints.values())
+        endpoints = collections.deque(self._endpoints.values())
         self._turn += 1
-        start = self._turn % len(endpoints) if endpoints else 0
-        return endpoints[start:] + endpoints[:start]
+        endpoints.rotate(self._turn)
+        return list(endpoints)

@@ -161,7 +161,8 @@ def project_of(specs: Mapping[str, str]) -> str:
     if not is_name(project):
         raise exception.InvalidVolumeType(
             reason=_('%(spec)s=%(value)r is not the name of a LightOS '
-                     'project') % {'spec': PROJECT_SPEC, 'value': project})
+                     'project: 1 to 253 letters, digits, "-", "_" and "."')
+            % {'spec': PROJECT_SPEC, 'value': project})
     return project
 
 

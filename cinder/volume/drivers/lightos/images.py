@@ -17,6 +17,7 @@ id, perhaps with the name of the store before it.
 """
 
 from typing import Any, Iterator, Mapping, Optional, Sequence
+import uuid
 
 from oslo_log import log as logging
 from oslo_utils import uuidutils
@@ -70,15 +71,23 @@ def find_source(context: cinder_context.RequestContext,
 
 
 def volume_ids(location: Optional[Location]) -> tuple[str, ...]:
-    """The ids of the Cinder volumes in the locations of an image."""
+    """The ids of the Cinder volumes in the locations of an image.
+
+    Whoever owns an image may be let to write its locations. As in Glance,
+    an id is taken in any spelling of a UUID.
+    """
     direct, others = location or (None, None)
-    urls = [direct, *(other.get('url') for other in others or ())]
+    if not isinstance(others, (list, tuple)):
+        others = ()
+    urls = [direct, *(other.get('url') for other in others
+                      if isinstance(other, Mapping))]
     ids = []
     for url in urls:
-        scheme, _, rest = (url or '').partition('://')
+        scheme, _, rest = (url if isinstance(url, str) else ''
+                           ).partition('://')
         volume_id = rest.rpartition('/')[2]
-        if scheme == _SCHEME and uuidutils.is_uuid_like(volume_id):
-            ids.append(volume_id)
+        if scheme.lower() == _SCHEME and uuidutils.is_uuid_like(volume_id):
+            ids.append(str(uuid.UUID(volume_id)))
     return tuple(dict.fromkeys(ids))
 
 

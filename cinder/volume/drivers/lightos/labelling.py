@@ -104,8 +104,8 @@ class Labelling:
 
 
 def remove(op: operation.Operation, sought: identity.VolumeIdentity) -> None:
-    """Leave a volume the labels of its operator only; it never raises."""
-    change(op, lambda op: lookup.find(op, sought), labels.without_ours)
+    """Take off what proves a volume to be Cinder's; it never raises."""
+    change(op, lambda op: lookup.find(op, sought), labels.let_go)
 
 
 def change(op: operation.Operation, look: Look,
@@ -114,12 +114,13 @@ def change(op: operation.Operation, look: Look,
     """Change the labels of a volume if the cluster lets; it never raises.
 
     :param look: finds the volume
-    :param decide: the labels that a volume with these labels shall have
+    :param decide: the labels that a volume with these labels shall have;
+        none is not to be had, and leaves them as they are
     :returns: the cluster's refusal, if it was one
     """
     def plan(volume: replies.Volume) -> Optional[changes.Change]:
         wanted = decide(volume.labels)
-        if set(wanted) == set(volume.labels or ()):
+        if not wanted or set(wanted) == set(volume.labels or ()):
             return None
         return changes.Change('set_volume_labels', {'labels': wanted})
 

@@ -31,6 +31,9 @@ VOLUME_TYPE = 'cinder_volume_type'
 BACKEND = 'cinder_backend'
 # Where there is no room for all, the last ones are left out first.
 OURS = (VOLUME, PROJECT, VOLUME_TYPE, BACKEND)
+# What a volume keeps that Cinder has let go and that had no label but ours.
+# The API is proto3: a list that is empty is absent, and takes no label off.
+UNMANAGED = 'cinder_unmanaged'
 
 # LightOS API: labels of a volume, and what a value may consist of.
 MOST = 16
@@ -74,13 +77,21 @@ class Ownership(NamedTuple):
 
         An operator's own labels stay, and ours take the room they leave.
         """
-        others = without_ours(present)
+        others = _without_ours(present)
         return others + self.labels()[:max(0, MOST - len(others))]
 
 
-def without_ours(present: Optional[Labels]) -> Labels:
-    """What is left of labels without those of this driver."""
-    return tuple(label for label in present or () if label[0] not in OURS)
+def let_go(present: Optional[Labels]) -> Labels:
+    """The labels of a volume that Cinder does not manage any more."""
+    if not any(key in OURS for key, _value in present or ()):
+        return tuple(present or ())
+    return _without_ours(present) or (
+        (UNMANAGED, volume_id(present) or 'true'),)
+
+
+def _without_ours(present: Optional[Labels]) -> Labels:
+    return tuple(label for label in present or ()
+                 if label[0] not in (*OURS, UNMANAGED))
 
 
 def volume_id(present: Optional[Labels]) -> Optional[str]:

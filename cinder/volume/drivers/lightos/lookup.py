@@ -100,7 +100,8 @@ def read_by_name(op: operation.Operation, project: str,
 
     :raises: LightOSRefused, LightOSNotSeen
     """
-    return op.read('get_volume_by_name', replies.Volume.parse_named,
+    return op.read('get_volume_by_name',
+                   replies.named(name, replies.Volume.parse_named),
                    project_name=project, volume_name=name)
 
 

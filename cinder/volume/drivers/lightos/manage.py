@@ -16,7 +16,7 @@ rename a snapshot: it keeps its name and is found by its UUID (see
 ``snapshots.find``).
 """
 
-from typing import Any, Mapping, NamedTuple, NoReturn, Optional
+from typing import Any, Mapping, NamedTuple, NoReturn, Optional, Sequence
 import uuid
 
 from oslo_log import log as logging
@@ -151,7 +151,7 @@ def take_in(op: operation.Operation, reference: Reference,
         change = _change(volume, newcomer)
         if volume.name != newcomer.name:
             _check(reference, lookup.Found(before.project, volume), newcomer,
-                   settling=sent)
+                   replies.IN_SERVICE + (replies.SETTLING if sent else ()))
             sent = sent or change is not None
         return change
 
@@ -218,15 +218,17 @@ def find_snapshot(op: operation.Operation, reference: Reference,
     return snapshots.Found(volume.project, snapshot)
 
 
-def why_not_volume(volume: replies.Volume, owner: Optional[str]) -> str:
+def why_not_volume(volume: replies.Volume, owner: Optional[str],
+                   states: Sequence[str] = replies.IN_SERVICE) -> str:
     """Why a volume cannot be taken in, if the type does not matter.
 
     :param owner: the id of the volume of Cinder's that it is
+    :param states: those that it may be in
     :returns: empty if it can be
     """
     if owner:
         return _('it is volume %s of Cinder') % owner
-    if volume.state not in replies.IN_SERVICE:
+    if volume.state not in states:
         return _('it is %s') % volume.state
     if volume.protection == 'NotAvailable':
         return _('it is NotAvailable: too many of its replicas are down')
@@ -304,18 +306,16 @@ def _find_elsewhere(op: operation.Operation, reference: Reference,
 
 
 def _check(reference: Reference, found: lookup.Found, newcomer: Newcomer,
-           settling: bool = False) -> None:
+           states: Sequence[str] = replies.IN_SERVICE) -> None:
     """Refuse a volume that is not free.
 
-    :param settling: whether it may be busy with what it was asked for
+    :param states: those that it may be in
     """
     volume = found.volume
     owner = owners.of_volumes(
         [owners.Held(found.project, volume.uuid, volume.name)],
         apart_from=newcomer.cinder_id).get(volume.uuid)
-    if settling and volume.state in replies.SETTLING:
-        volume = volume._replace(state=replies.IN_SERVICE[0])
-    reason = why_not_volume(volume, owner)
+    reason = why_not_volume(volume, owner, states)
     if reason:
         reference.refuse(_('LightOS volume %(uuid)s of project %(project)s: '
                            '%(reason)s')
@@ -327,7 +327,7 @@ def _type_mismatch(asked: specs.Asked, volume: replies.Volume) -> str:
     if asked.replicas is not None and (
             volume.replicas not in (None, asked.replicas)):
         return _('it has %(has)d replicas and the type asks for %(asked)d'
-                 ) % {'has': volume.replicas or 0, 'asked': asked.replicas}
+                 ) % {'has': volume.replicas, 'asked': asked.replicas}
     if asked.compression is not None and (
             volume.compression not in (None, asked.compression)):
         return (_('it is compressed and the type asks for none')
@@ -336,7 +336,7 @@ def _type_mismatch(asked: specs.Asked, volume: replies.Volume) -> str:
     if asked.sector_size is not None and (
             volume.sector_size not in (None, asked.sector_size)):
         return _('it has sectors of %(has)d bytes and the type asks for '
-                 '%(asked)d') % {'has': volume.sector_size or 0,
+                 '%(asked)d') % {'has': volume.sector_size,
                                  'asked': asked.sector_size}
     return ''
 

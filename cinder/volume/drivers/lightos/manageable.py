@@ -48,7 +48,8 @@ class Page(NamedTuple):
         :raises: InvalidInput when there is no such marker
         """
         entries = [{'reference': {manage.SOURCE_ID: uuid},
-                    'size': -(-(size or 0) // units.Gi)}
+                    # Without a number it could not be sorted by size.
+                    'size': 0 if size is None else -(-size // units.Gi)}
                    for uuid, size in sizes.items()]
         page: list[dict[str, Any]] = volume_utils.paginate_entries_list(
             entries, self.marker,

@@ -302,6 +302,21 @@ def of(uuid: str, parse: Callable[[Any], Item]) -> Callable[[Any], Item]:
     return parse_that
 
 
+def named(name: str, parse: Callable[[Any], Optional[Item]],
+          ) -> Callable[[Any], Optional[Item]]:
+    """Take the answer to a look-up by name only for that name.
+
+    :param parse: ``parse_named`` of Volume or Snapshot
+    """
+    def parse_that(data: Any) -> Optional[Item]:
+        item = parse(data)
+        if item is not None and item.name not in (None, name):
+            raise exception.LightOSBadReply(
+                'it is about %s and not about %s' % (item.name, name))
+        return item
+    return parse_that
+
+
 def parse_volumes(data: Any) -> tuple[Volume, ...]:
     """A page of volumes (LightOS API: ListVolumes).
 
@@ -409,8 +424,7 @@ def _number(fields: Mapping[str, Any], field: str) -> Optional[int]:
     value = fields.get(field)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or (
-            _NUMBER.fullmatch(str(value)) is None):
+    if _NUMBER.fullmatch(str(value)) is None:
         raise exception.LightOSBadReply('%s is no number' % field)
     return int(value)
 
@@ -429,8 +443,8 @@ def _size(fields: Mapping[str, Any]) -> Optional[int]:
     value = fields.get('size')
     if value is None:
         return None
-    match = isinstance(value, (int, str)) and _SIZE.fullmatch(str(value))
-    if not match:
+    match = _SIZE.fullmatch(str(value))
+    if match is None:
         raise exception.LightOSBadReply('size is no size')
     number, unit = match.groups()
     return int(number) * (units.Gi if (unit or '').lower() == 'gib' else 1)

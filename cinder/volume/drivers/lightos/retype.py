@@ -117,29 +117,32 @@ def retype(op: operation.Operation, sought: identity.VolumeIdentity,
                  {'id': sought.cinder_id, 'why': hindrance})
         return False
     if what.qos is None:
-        _change(op, found, what.compression, None)
+        _change(op, sought, found, what.compression, None)
     else:
         policies.under(
             op, what.qos._replace(project=found.project),
-            lambda policy: _change(op, found, what.compression, policy))
+            lambda policy: _change(op, sought, found, what.compression,
+                                   policy))
     return True
 
 
-def _change(op: operation.Operation, found: lookup.Found,
-            compression: Optional[bool], policy: Optional[str]) -> None:
+def _change(op: operation.Operation, sought: identity.VolumeIdentity,
+            found: lookup.Found, compression: Optional[bool],
+            policy: Optional[str]) -> None:
     sent = False
 
     def plan(volume: replies.Volume) -> Optional[changes.Change]:
         nonlocal sent
         change = difference(volume, compression, policy)
-        sent = sent or change is not None
+        sent = sent or (change is not None and
+                        volume.state in replies.IN_SERVICE)
         return change
 
     looked = [found]
     try:
         if changes.converge(
                 op.within(op.deadline.earlier(1 - _UNDO_SHARE)),
-                lambda: looked.pop() if looked else lookup.again(op, found),
+                lambda: looked.pop() if looked else lookup.find(op, sought),
                 plan) is None:
             raise op.failed(_('LightOS volume %s is gone')
                             % found.volume.uuid)

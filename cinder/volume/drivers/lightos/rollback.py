@@ -64,18 +64,18 @@ def revert(op: operation.Operation, sought: identity.VolumeIdentity,
         raise op.failed(
             _('the volume has %(volume)d bytes and the snapshot has '
               '%(snapshot)d; a volume that was extended cannot go back')
-            % {'volume': before.volume.size or 0,
-               'snapshot': source.snapshot.size or 0})
-    _roll_back(op, before, source.snapshot.uuid)
+            % {'volume': before.volume.size,
+               'snapshot': source.snapshot.size})
+    _roll_back(op, sought, before, source.snapshot.uuid)
     _put_back(op, before)
 
 
-def _roll_back(op: operation.Operation, before: lookup.Found,
-               snapshot_uuid: str) -> None:
+def _roll_back(op: operation.Operation, sought: identity.VolumeIdentity,
+               before: lookup.Found, snapshot_uuid: str) -> None:
     """Have the cluster roll back, and wait until it has."""
     pauses = op.pauses()
     now = before
-    accepted = False
+    accepted = begun = False
     while True:
         if not accepted and now.volume.state in replies.IN_SERVICE:
             answer = op.send('rollback_volume', project_name=now.project,
@@ -87,16 +87,26 @@ def _roll_back(op: operation.Operation, before: lookup.Found,
             # If it is not known to be accepted it is sent again: going back
             # twice to one snapshot is going back once.
             accepted = answer.outcome is Outcome.DONE
+            begun = begun or accepted or answer.outcome is Outcome.UNKNOWN
             before_rollback = now.volume.etag
-            seen = answer.text
+            seen, at_least = answer.text, answer.retry_after
         else:
-            seen = lookup.describe(now)
+            seen, at_least = lookup.describe(now), None
         now = _again(op, before)
         if (accepted and now.volume.state in replies.IN_SERVICE and
                 (now.volume.etag is None or
                  now.volume.etag != before_rollback)):
             return
-        op.pause(pauses, seen)
+        # Once it may have begun, the name may be one from before.
+        if not begun and not lookup.is_of(sought, now.volume.name,
+                                          now.volume.labels):
+            raise op.failed(_('LightOS volume %(uuid)s of project '
+                              '%(project)s is %(name)s by now and belongs to '
+                              'another volume')
+                            % {'uuid': now.volume.uuid,
+                               'project': now.project,
+                               'name': now.volume.name})
+        op.pause(pauses, seen, at_least)
 
 
 def _put_back(op: operation.Operation, before: lookup.Found) -> None:
@@ -106,9 +116,9 @@ def _put_back(op: operation.Operation, before: lookup.Found) -> None:
     def plan(volume: replies.Volume) -> Optional[changes.Change]:
         if None not in (was.name, volume.name) and volume.name != was.name:
             return changes.Change('rename_volume', {'new_name': was.name})
-        if None not in (was.size, volume.size) and volume.size != was.size:
+        if was.size is not None and volume.size not in (None, was.size):
             return changes.Change('extend_volume', {
-                'size': changes.in_gib((was.size or 0) // units.Gi)})
+                'size': changes.in_gib(was.size // units.Gi)})
         closing = changes.access_change(volume, lookup.lists_of(was))
         return closing or retype.difference(
             volume, was.compression,

@@ -134,6 +134,27 @@ def delete(op: operation.Operation,
         op.pause(pauses, answer.text, answer.retry_after)
 
 
+def discard_by_name(op: operation.Operation, name: str,
+                    projects: tuple[str, ...]) -> None:
+    """As ``discard``, for a snapshot that may be there or not.
+
+    :param projects: where it may be
+    """
+    for project in projects:
+        try:
+            snapshot = read_by_name(op, project, name)
+        except exception.LightOSRefused:
+            # What the token does not open has nothing of ours.
+            continue
+        except cinder_exception.CinderException as exc:
+            LOG.warning('A temporary LightOS snapshot %(name)s may be left '
+                        'behind: %(why)s', {'name': name, 'why': exc})
+            return
+        if snapshot is not None:
+            discard(op, Found(project, snapshot))
+            return
+
+
 def discard(op: operation.Operation, found: Found) -> None:
     """Delete a snapshot that nobody will miss; it never raises."""
     try:
@@ -174,7 +195,7 @@ def _take(op: operation.Operation, name: str, project: str,
             if answer.outcome in (Outcome.REFUSED, Outcome.MISSING):
                 raise op.refused(answer)
             posts += 1
-            uuid = _uuid_of(answer)
+            uuid = _uuid_of(answer, name)
             if uuid:
                 return _settled(op, project, uuid)
         snapshot = read_by_name(op, project, name)
@@ -197,18 +218,20 @@ def _post_after(op: operation.Operation, posts: int,
             _POST_RATIO ** (posts + 1.0 - most_posts))
 
 
-def _uuid_of(answer: operation.Answer) -> Optional[str]:
+def _uuid_of(answer: operation.Answer, name: str) -> Optional[str]:
     if answer.outcome is not Outcome.DONE:
         return None
     try:
-        return replies.Snapshot.parse(answer.data).uuid
+        made = replies.named(name, replies.Snapshot.parse)(answer.data)
     except exception.LightOSBadReply:
         return None
+    return made and made.uuid
 
 
 def _check_source(op: operation.Operation, project: str,
                   snapshot: replies.Snapshot, volume_uuid: str) -> None:
-    if snapshot.source_volume_uuid not in (None, volume_uuid):
+    if (snapshot.source_volume_uuid or volume_uuid).lower() != (
+            volume_uuid.lower()):
         raise exception.LightOSNotOurs(
             reason=_('could not %(action)s: the LightOS project %(project)s '
                      'has another snapshot of the name %(name)s, with the '
@@ -254,5 +277,6 @@ def read_by_name(op: operation.Operation, project: str,
 
     :raises: LightOSRefused, LightOSNotSeen
     """
-    return op.read('get_snapshot_by_name', replies.Snapshot.parse_named,
+    return op.read('get_snapshot_by_name',
+                   replies.named(name, replies.Snapshot.parse_named),
                    project_name=project, snapshot_name=name)

@@ -119,7 +119,7 @@ def read(extra_specs: Mapping[str, str],
         if identity.PROJECT_SPEC in extra_specs else None,
         replicas=_replicas(extra_specs.get(REPLICAS_SPEC)),
         compression=_compression(extra_specs.get(COMPRESSION_SPEC)),
-        qos_policy=extra_specs.get(QOS_POLICY_SPEC) or None,
+        qos_policy=_qos_policy(extra_specs.get(QOS_POLICY_SPEC)),
         qos_limits=_limits(qos_specs),
         sector_size=_sector_size(extra_specs.get(SECTOR_SIZE_SPEC)))
     if asked.qos_policy and asked.qos_limits:
@@ -143,10 +143,11 @@ def _qos_specs(volume: Volume) -> Mapping[str, str]:
 def _replicas(asked: Optional[str]) -> Optional[int]:
     if asked is None:
         return None
+    replicas = None
     try:
         replicas = int(asked)
     except ValueError:
-        replicas = 0
+        pass  # refused as any other number that is none of these
     if replicas not in REPLICA_COUNTS:
         raise _invalid(REPLICAS_SPEC, asked, _('a number from 1 to 3'))
     return replicas
@@ -161,6 +162,15 @@ def _compression(asked: Optional[str]) -> Optional[bool]:
     except ValueError:
         raise _invalid(COMPRESSION_SPEC, asked,
                        _("'<is> True' or '<is> False'"))
+
+
+def _qos_policy(asked: Optional[str]) -> Optional[str]:
+    if not asked:
+        return None
+    if asked in ('.', '..') or not asked.isprintable():
+        raise _invalid(QOS_POLICY_SPEC, asked,
+                       _('the name or the UUID of a QoS policy'))
+    return asked
 
 
 def _sector_size(asked: Optional[str]) -> Optional[int]:
@@ -205,17 +215,17 @@ def _limits(specs: Mapping[str, str]) -> Optional[replies.Limits]:
 
 
 def _limit(key: str, value: str) -> int:
-    step = IOPS_STEP if QOS_KEYS[key][0] == 'iops' else 1
-    limit = int(value) if _NUMBER.fullmatch(value) else -1
-    if not 0 <= limit <= _MOST or limit % step:
-        allowed = (_('a multiple of %d') % step if step > 1
-                   else _('a whole number'))
+    step, allowed = 1, _('a whole number')
+    if QOS_KEYS[key][0] == 'iops':
+        step, allowed = IOPS_STEP, _('a multiple of %d') % IOPS_STEP
+    if (_NUMBER.fullmatch(value) is None or int(value) > _MOST or
+            int(value) % step):
         raise exception.InvalidQoSSpecs(
             reason=_('%(key)s must be %(allowed)s from 0, which is '
                      'unlimited, to %(most)d, not %(value)r')
             % {'key': key, 'allowed': allowed, 'most': _MOST,
                'value': value})
-    return limit
+    return int(value)
 
 
 def _invalid(spec: str, asked: str,

@@ -47,9 +47,10 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> Optional[int]:
-        if self._limit.passed:
+        left = self._limit.remaining
+        if not left:
             raise TimeoutError('the reply takes too long')
-        self._sock.settimeout(self._limit.remaining or 0.001)
+        self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -157,7 +158,7 @@ def was_sent(exc: Exception) -> bool:
                                      urllib3.exceptions.ConnectTimeoutError,
                                      ssl.SSLCertVerificationError,
                                      requests.exceptions.ConnectTimeout)) or
-                   hasattr(each, _UNSENT)
+                   getattr(each, _UNSENT, False)
                    for each in _causes(exc))
 
 
@@ -185,8 +186,9 @@ def reason(exc: Exception) -> str:
             return 'TLS: ' + str(each)
         if isinstance(each, OSError) and each.strerror:
             # eventlet has but the name of the number.
-            if each.strerror == errno.errorcode.get(each.errno or 0):
-                return os.strerror(each.errno or 0)
+            if each.errno and each.strerror == errno.errorcode.get(
+                    each.errno):
+                return os.strerror(each.errno)
             return each.strerror
         if isinstance(each, http.client.HTTPException):
             return 'the connection was closed: %s' % each

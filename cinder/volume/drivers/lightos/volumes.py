@@ -14,6 +14,7 @@
 Nothing is reported as done here before a look at the cluster has shown it.
 """
 
+import http
 from typing import Callable, NamedTuple, Optional
 
 from oslo_log import log as logging
@@ -35,6 +36,9 @@ LOG = logging.getLogger(__name__)
 
 Outcome = operation.Outcome
 
+# How the cluster refuses to delete what snapshots hold.
+_HELD = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.PRECONDITION_FAILED)
+
 
 class Source(NamedTuple):
     """The snapshot that a new volume is made from.
@@ -55,7 +59,7 @@ class Source(NamedTuple):
         if self.prefix and name is not None:
             return name.startswith(self.prefix)
         if self.uuid and volume.source_snapshot_uuid is not None:
-            return self.uuid == volume.source_snapshot_uuid
+            return self.uuid.lower() == volume.source_snapshot_uuid.lower()
         return name is None or name == self.name
 
 
@@ -156,12 +160,14 @@ def delete(op: operation.Operation, sought: identity.VolumeIdentity,
         answer = op.send('delete_volume', project_name=found.project,
                          volume_uuid=found.volume.uuid,
                          etag=found.volume.etag)
-        if (answer.outcome in (Outcome.REFUSED, Outcome.STALE) and
+        if (answer.status in _HELD and
                 'snapshot' in answer.message.lower() and
                 not sought.migrating):
+            # Cinder logs no text of this exception.
             LOG.error('Could not %(action)s: %(text)s',
                       {'action': op.action, 'text': answer.text})
-            raise cinder_exception.VolumeIsBusy(volume_name=sought.name)
+            raise cinder_exception.VolumeIsBusy(
+                message=op.refused(answer).msg)
         if answer.outcome is Outcome.REFUSED:
             raise op.refused(answer)
         left = lookup.again(op, found)
@@ -190,7 +196,8 @@ def _post(op: operation.Operation, wanted: Wanted) -> operation.Answer:
     if answer.outcome is not Outcome.DONE:
         return answer
     try:
-        return answer._replace(data=replies.Volume.parse(answer.data))
+        return answer._replace(data=replies.named(
+            wanted.name, replies.Volume.parse)(answer.data))
     except exception.LightOSBadReply as exc:
         return answer._replace(outcome=Outcome.UNKNOWN,
                                text='%s: %s' % (answer.text, exc))
@@ -251,9 +258,8 @@ def _closed(op: operation.Operation, wanted: Wanted,
     The work of an earlier try, or of an older release, may be open.
     """
     lists = lookup.lists_of(found.volume)
-    if found.volume.acl is None or lists.equals(
-            wanted.access if lists.ips is not None
-            else wanted.access._replace(ips=None)):
+    if lists.equals(wanted.access if lists.ips is not None
+                    else wanted.access._replace(ips=None)):
         return found
 
     closed = changes.converge(

@@ -12,8 +12,10 @@
 
 """What the tests of the LightOS driver have in common."""
 
+import logging
 from typing import Any, Optional, Sequence
 
+import fixtures
 from oslo_utils import timeutils
 
 from cinder import context
@@ -199,6 +201,16 @@ class LightOSTestCase(test.TestCase):
         attachment.create()
         volume.refresh()
         return attachment
+
+    def delay_update(self, seconds: float) -> None:
+        """The next change of a volume takes a while, others no time."""
+        self.server.work_time['UpdateVolume'] = seconds
+        self.server.fault('UpdateVolume', after=lambda _request:
+                          self.server.work_time.clear())
+
+    def warnings(self) -> fixtures.FakeLogger:
+        """Takes down what is logged from now on, from warnings up."""
+        return self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
 
     def assert_tells(self, error: BaseException, *words: str) -> None:
         """Whether the text of an error has what the operator needs."""

@@ -653,7 +653,8 @@ class FakeLightOS(fixtures.Fixture):
         for key, value in given.items():
             if key not in OPERATIONS[request.operation][2].split():
                 raise APIError(400, 'unknown field "%s"' % key)
-            if value is not None:
+            # A list that is empty is none in proto3.
+            if value is not None and value != []:
                 try:
                     args[key] = FIELDS.get(key, _text)(value)
                 except (ValueError, KeyError, TypeError, AttributeError):

@@ -12,14 +12,13 @@
 
 """Hosts let in and shut out: what the driver makes of the attachments."""
 
+import contextlib
 import glob
-import logging
 import math
 import threading
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import ddt
-import fixtures
 from oslo_config import cfg
 
 from cinder import coordination
@@ -77,9 +76,6 @@ class AccessTestCase(base.LightOSTestCase):
     def updates(self) -> list[fake_lightos.Request]:
         return [request for request in self.server.requests
                 if request.operation == 'UpdateVolume']
-
-    def warnings(self) -> fixtures.FakeLogger:
-        return self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
 
 
 @ddt.ddt
@@ -299,6 +295,17 @@ class AttachTestCase(AccessTestCase):
                           self.attach, {**self.first, 'nqn': nqn})
         self.assertEqual([], self.server.requests)
 
+    @ddt.data(None, 'nqn.x', 7, True, ['nqn'], [('nqn', 'nqn.x')])
+    def test_a2_connector_that_is_none_is_refused(self, connector):
+        for refuse in (
+                lambda: self.driver.validate_connector(connector),
+                lambda: self.driver.initialize_connection(self.volume,
+                                                          connector)):
+            error = self.assertRaises(
+                cinder_exception.InvalidConnectorException, refuse)
+            self.assert_tells(error, 'nqn', 'nvme-cli')
+        self.assertEqual([], self.server.requests)
+
     @ddt.data(('nqn', 'nvme-cli'), ('found_dsc', 'discovery-client'),
               ('host_ips', 'lightos_ipacl_networks'))
     @ddt.unpack
@@ -331,6 +338,13 @@ class AttachTestCase(AccessTestCase):
         error = self.assertRaises(exception.LightOSError, self.attach)
         self.assert_tells(error, self.volume.id, self.there.uuid,
                           'NotAvailable')
+        self.assert_in()
+
+    def test_a2_volume_that_is_not_available_any_more_is_refused(self):
+        self.server.fault('UpdateVolume', after=lambda request: setattr(
+            self.there, 'protection', 'NotAvailable'))
+        error = self.assertRaises(exception.LightOSError, self.attach)
+        self.assert_tells(error, self.volume.id, 'NotAvailable')
         self.assert_in()
 
     @ddt.data('Degraded', 'ReadOnly')
@@ -674,6 +688,12 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assertEqual((self.second['nqn'],), self.there.acl)
 
+    def test_a6_volume_whose_replica_moves_is_detached(self):
+        self.there.state = 'Migrating'
+        self.detach(self.first)
+        self.assert_in(self.second)
+        self.assertEqual([], self.clock.sleeps)
+
     def test_a6_volume_that_is_not_available_is_detached(self):
         self.there.protection = 'NotAvailable'
         self.detach(self.first)
@@ -691,15 +711,18 @@ class DetachTestCase(AccessTestCase):
         self.assert_tells(
             error, 'detach volume %s from all hosts' % self.volume.id)
 
-    @ddt.data({}, {'host': 'compute1'}, {'host': 'compute1', 'nqn': ''})
+    @ddt.data({}, {'host': 'compute1'}, {'host': 'compute1', 'nqn': ''},
+              '', 'nqn.x', 0, 7, False, [], ['nqn'])
     def test_a7_connector_without_nqn_cuts_nobody_off(self, connector):
         self.assertRaises(cinder_exception.InvalidConnectorException,
                           self.detach, connector)
         self.assert_in(self.first, self.second)
 
-    def test_a7_force_without_nqn_leaves_what_the_others_need(self):
+    @ddt.data({'host': 'compute1'}, {}, '', 'nqn.x', 7, ['nqn'])
+    def test_a7_force_without_nqn_leaves_what_the_others_need(self,
+                                                              connector):
         self.rows({'host': 'compute1'}, self.second)
-        self.detach({'host': 'compute1'}, force=True)
+        self.detach(connector, force=True)
         self.assert_in(self.second)
 
     def test_a7_force_without_nqn_lets_in_who_is_attached(self):
@@ -752,10 +775,12 @@ class DetachTestCase(AccessTestCase):
 
     @ddt.data(True, False)
     def test_a9_address_list_that_lets_anybody_in_is_left(self, last):
+        log = self.warnings()
         self.there.ip_acl = OPEN
         self.detach(self.first)
         if last:
             self.detach(self.second)
+        self.assertEqual('', log.output)
         self.assertEqual((CLOSED if last else (self.second['nqn'],), OPEN),
                          (self.there.acl, self.there.ip_acl))
 
@@ -894,10 +919,13 @@ class WritersTestCase(AccessTestCase):
         self.assertTrue(self.during_detach(
             lambda: self.driver.initialize_connection(other, self.second)))
 
-    @ddt.data('attaching', 'detaching')
-    def test_e7_waiting_for_the_lock_ends_in_time(self, kind):
-        self.let_in(self.first)
-        work = getattr(self, kind)(self.second)
+    @contextlib.contextmanager
+    def waiting_for_the_lock(self, work: Callable[[], Any],
+                             ) -> Iterator[list[BaseException]]:
+        """Work that gets the lock of the volume only after this.
+
+        :returns: what it raised in the end
+        """
         errors: list[BaseException] = []
         waiting = threading.Event()
         get_lock = coordination.COORDINATOR.get_lock
@@ -918,10 +946,40 @@ class WritersTestCase(AccessTestCase):
         with get_lock(attachments.LOCK % self.volume.id):
             thread.start()
             self.assertTrue(waiting.wait(60))
-            self.clock.advance(LONGEST)
+            yield errors
         thread.join(60)
+        self.assertFalse(thread.is_alive())
+
+    @ddt.data('attaching', 'detaching')
+    def test_e7_waiting_for_the_lock_ends_in_time(self, kind):
+        self.let_in(self.first)
+        work = getattr(self, kind)(self.second)
+        with self.waiting_for_the_lock(work) as errors:
+            self.clock.advance(LONGEST)
         self.assert_tells(errors[0], self.volume.id, self.second['nqn'])
         self.assertEqual([], self.server.requests)
+
+    def test_a4_attachments_are_read_under_the_lock(self):
+        self.let_in(self.first, self.second)
+        row, _other = (self.make_attachment(self.volume, self.first)
+                       for _each in range(2))
+        with self.waiting_for_the_lock(self.detaching(self.first)):
+            row.destroy()
+        self.assert_in(self.second)
+
+    def test_e7_controller_is_looked_at_without_the_lock(self):
+        events = []
+        get_lock = coordination.COORDINATOR.get_lock
+        self.mock_object(coordination.COORDINATOR, 'get_lock', lambda name: (
+            events.append('lock'), get_lock(name))[1])
+        self.mock_object(
+            base.FakeConnector, 'get_connector_properties',
+            lambda *args, **kwargs: events.append('look') or self.own)
+        for how, seen in (({'force': True}, ['look', 'lock']),
+                          ({}, ['lock'])):
+            self.detach(self.own, **how)
+            self.assertEqual(seen, events)
+            events.clear()
 
     def test_e7_locks_are_cleaned_with_their_volume(self):
         self.attach()

@@ -14,12 +14,16 @@
 import contextlib
 import io
 import json
+import logging
 from typing import Any, Callable, Optional
 from unittest import mock
 import uuid
 
 import ddt
+import fixtures
+from oslo_config import cfg
 from oslo_utils import fixture
+from oslo_utils import timeutils
 from oslo_utils import units
 
 from cinder import coordination
@@ -27,6 +31,7 @@ from cinder import exception as cinder_exception
 from cinder import objects
 from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
+from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import audit
 from cinder.volume.drivers.lightos import audit_findings as findings
 from cinder.volume.drivers.lightos import audit_fixes as fixes
@@ -117,8 +122,9 @@ class FoundTestCase(AuditTestCase):
         self.assertEqual(0, self.status)
 
     def test_nothing_at_all_is_clean(self):
-        self.assertEqual([], self.found())
-        self.assertEqual(0, self.status)
+        report = self.audit()
+        self.assertEqual(([], [], 0), (
+            report['findings'], report['clusters'][0]['notes'], self.status))
 
     def test_it_changes_nothing_unless_told_to(self):
         self.server.add_volume('volume-' + fake.VOLUME_ID)
@@ -289,17 +295,344 @@ class FoundTestCase(AuditTestCase):
         self.make_snapshot(volume, status='error')
         self.assertEqual('snapshot', self.finding('unrecovered')['object'])
 
-    def test_operation_that_goes_on_for_days_has_ended(self):
-        self.make_volume(create=True, status='detaching')
-        self.useFixture(fixture.TimeFixture()).advance_time_seconds(
-            records.STUCK_AFTER + 1)
-        self.assertIn('detaching', self.finding('unrecovered')['text'])
+    @ddt.data(False, True)
+    def test_operation_that_goes_on_for_a_day_has_ended(self, updated):
+        time = self.useFixture(fixture.TimeFixture())
+        began = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        volume = self.make_volume(status='creating')
+        if updated:
+            time.advance_time_seconds(3600)
+            volume.status = 'detaching'
+            volume.save()
+            began = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        time.advance_time_seconds(24 * 60 * 60)
+        self.assertEqual([], self.found())
+        time.advance_time_seconds(1)
+        self.assertIn('%s since %s' % (volume.status, began),
+                      self.finding('unrecovered')['text'])
 
     def test_thousands_are_found_without_thousands_of_pages(self):
         self.mock_object(listing, 'PAGE', 100)
         for number in range(300):
             self.server.add_volume('volume-%s' % uuid.uuid4())
         self.assertEqual(['orphans'] * 300, self.found())
+
+
+@ddt.ddt
+class ToldTestCase(AuditTestCase):
+    """What a finding tells of both sides."""
+
+    def assert_is(self, finding: dict[str, Any], there: Any) -> None:
+        """Whether a finding names an object of the cluster."""
+        self.assertEqual(
+            (there.project, there.uuid, there.name),
+            (finding['project'], finding['uuid'], finding['name']))
+
+    def assert_nowhere(self, finding: dict[str, Any], name: str) -> None:
+        """Whether it names what the cluster should have."""
+        self.assertEqual(
+            (None, None, name),
+            (finding['project'], finding['uuid'], finding['name']))
+
+    def test_volume_that_is_missing(self):
+        volume = self.make_volume(status='available', provider_id='default')
+        finding = self.finding('missing')
+        self.assert_nowhere(finding, volume.name)
+        self.assertIn('the cluster has no such volume', finding['text'])
+
+    def test_volume_that_is_dead(self):
+        volume = self.make_volume(create=True, status='available')
+        there = self.on_cluster(volume)
+        there.state = 'Failed'
+        finding = self.finding('missing')
+        self.assert_is(finding, there)
+        self.assertIn('is Failed', finding['text'])
+
+    def test_volume_in_error_that_is_there(self):
+        volume = self.make_volume(create=True, status='error_extending')
+        finding = self.finding('unrecovered')
+        self.assert_is(finding, self.on_cluster(volume))
+        self.assertIn('is Available', finding['text'])
+
+    def test_snapshot_that_is_missing(self):
+        snapshot = self.make_snapshot(
+            self.make_volume(create=True, status='available'),
+            status='available')
+        finding = self.finding('missing')
+        self.assert_nowhere(finding, snapshot.name)
+        self.assertIn('the cluster has no such snapshot', finding['text'])
+
+    @ddt.data('Failed', 'Deleting')
+    def test_e8_snapshot_that_is_dead(self, state):
+        self.make_snapshot(self.make_volume(create=True, status='available'),
+                           create=True, status='available')
+        there, = self.server.snapshots()
+        there.state = state
+        finding = self.finding('missing')
+        self.assert_is(finding, there)
+        self.assertIn('is ' + state, finding['text'])
+
+    def test_snapshot_in_error_that_is_there(self):
+        self.make_snapshot(self.make_volume(create=True, status='available'),
+                           create=True, status='error_deleting')
+        finding = self.finding('unrecovered')
+        self.assert_is(finding, self.server.snapshots()[0])
+        self.assertIn('is Available', finding['text'])
+
+    @ddt.data('volume', 'snapshot')
+    def test_operation_that_goes_on_for_days(self, kept):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True,
+                                      status='available')
+        record = volume if kept == 'volume' else snapshot
+        record.status = 'deleting'
+        record.save()
+        self.useFixture(fixture.TimeFixture()).advance_time_seconds(
+            records.STUCK_AFTER + 1)
+        finding = self.finding('unrecovered')
+        self.assertEqual(
+            (kept, volume.id, snapshot.id if kept == 'snapshot' else None),
+            (finding['object'], finding['volume_id'],
+             finding['snapshot_id']))
+
+    @ddt.data((2, '2147483648 bytes, 2.00 GiB'),
+              (0.5, '536870912 bytes, 0.50 GiB'), (0, '0 bytes, 0.00 GiB'))
+    @ddt.unpack
+    def test_size(self, gib, words):
+        volume = self.make_volume(create=True, status='available')
+        self.on_cluster(volume).size = int(gib * units.Gi)
+        self.assertIn(words, self.finding('sizes')['text'])
+
+    @ddt.data((True, 'the type asks for compression, it has none'),
+              (False, 'the type asks for no compression, it is compressed'))
+    @ddt.unpack
+    def test_compression(self, asked, words):
+        volume = self.make_volume(
+            self.make_type(compression='<is> %s' % asked,
+                           lightos__num_replicas='2'),
+            create=True, status='available')
+        self.on_cluster(volume).compression = not asked
+        self.assertEqual(words, self.finding('attributes')['text'])
+
+    def test_replicas(self):
+        volume = self.make_volume(
+            self.make_type(compression='<is> True',
+                           lightos__num_replicas='2'),
+            create=True, status='available')
+        self.on_cluster(volume).replicas = 1
+        self.assertEqual('the type asks for 2 replicas, it has 1',
+                         self.finding('attributes')['text'])
+
+    @ddt.data(((), 'is let in; Cinder has it attached to %s' % (NQN % 1)),
+              ((NQN % 9,), 'is let in and connected; Cinder has'))
+    @ddt.unpack
+    def test_host_that_is_let_in(self, connected, words):
+        volume = self.attached()
+        self.on_cluster(volume).acl += (NQN % 9,)
+        self.on_cluster(volume).connected_hosts = connected
+        self.assertIn(words, self.finding('access')['text'])
+
+    def test_host_that_is_let_in_where_none_is_attached(self):
+        volume = self.make_volume(create=True, status='available')
+        self.on_cluster(volume).acl = (NQN % 9,)
+        self.assertIn('attached to no host', self.finding('access')['text'])
+
+    def test_each_host_without_access(self):
+        volume = self.attached(1)
+        for number in (2, 3):
+            self.make_attachment(volume, self.host_connector(number))
+        self.on_cluster(volume).acl = (NQN % 1, NQN % 3)
+        self.on_cluster(volume).ip_acl = ('192.0.2.1', '192.0.2.2')
+        report = self.audit()
+        self.assertEqual(
+            [(NQN % 2, 'its NQN is not let in'),
+             (NQN % 3, 'none of its IP addresses is let in')],
+            [(each['host'], each['text'].partition('; ')[2])
+             for each in report['findings']])
+
+    @ddt.data(('volume', '2001-02-03'), ('volume', ''),
+              ('snapshot', '2001-02-03'), ('snapshot', ''))
+    @ddt.unpack
+    def test_since_when_an_orphan_is_there(self, kept, created):
+        volume = self.make_volume(create=True, status='available')
+        orphan = (self.server.add_volume('volume-' + fake.VOLUME_ID)
+                  if kept == 'volume' else
+                  self.server.add_snapshot('snapshot-' + fake.SNAPSHOT_ID,
+                                           self.on_cluster(volume)))
+        orphan.created = created
+        self.assertIn('1073741824 bytes, made ' + (
+            created or 'at an unknown time'), self.finding('orphans')['text'])
+
+    @ddt.data('2001-02-03', '')
+    def test_since_when_a_temporary_snapshot_is_there(self, created):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_snapshot(
+            'for_clone_' + volume.id,
+            self.on_cluster(volume)).created = created
+        finding = self.finding('temporary-snapshots')
+        self.assertIn('made ' + (created or 'at an unknown time'),
+                      finding['text'])
+        self.assertEqual(volume.id, finding['volume_id'])
+
+
+@ddt.ddt
+class ProofTestCase(AuditTestCase):
+    """What tells whose an object is that Cinder does not know."""
+
+    def orphan_of(self, volume: objects.Volume, **attributes: Any) -> Any:
+        """A second volume on the cluster that is named for a record."""
+        self.server.projects['other'] = ''
+        return self.server.add_volume('volume-' + volume.id, project='other',
+                                      **attributes)
+
+    def clone_left(self, source: Any) -> Any:
+        """The temporary snapshot of a clone of which nothing is known."""
+        return self.server.add_snapshot('for_clone_' + fake.VOLUME2_ID,
+                                        source)
+
+    def test_temporary_snapshot_of_a_clone_that_was_deleted(self):
+        source = self.make_volume(create=True, status='available')
+        clone = self.make_volume(status='deleted')
+        self.server.add_snapshot('for_clone_' + clone.id,
+                                 self.on_cluster(source))
+        clone.destroy()
+        finding = self.finding('temporary-snapshots')
+        self.assertIn('has ended, which is deleted', finding['text'])
+        self.assertTrue(finding['fixable'])
+
+    @ddt.data(False, True)
+    def test_temporary_snapshot_of_a_volume_that_cinder_has_or_had(self,
+                                                                   gone):
+        source = self.make_volume(create=True, status='available')
+        self.clone_left(self.on_cluster(source))
+        if gone:
+            self.driver.delete_volume(source)
+            source.destroy()
+        finding = self.finding('temporary-snapshots')
+        self.assertIn('Cinder has no record of volume ' + fake.VOLUME2_ID,
+                      finding['text'])
+        self.assertEqual((True, None), (finding['fixable'],
+                                        finding['not_fixable_because']))
+
+    def test_temporary_snapshot_of_a_volume_named_like_cinders(self):
+        self.clone_left(self.server.add_volume('volume-' + fake.VOLUME_ID,
+                                               state='Failed'))
+        self.assertIn('another Cinder', self.finding(
+            'temporary-snapshots')['not_fixable_because'])
+
+    def test_snapshot_that_cinder_never_had(self):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_snapshot('snapshot-' + fake.SNAPSHOT_ID,
+                                 self.on_cluster(volume))
+        finding = self.finding('orphans')
+        self.assertIn('Cinder has no record of snapshot ' + fake.SNAPSHOT_ID,
+                      finding['text'])
+        self.assertIn('another Cinder', finding['not_fixable_because'])
+
+    def test_snapshot_that_cinder_has_deleted(self):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True)
+        snapshot.destroy()
+        finding = self.finding('orphans')
+        self.assertIn('Cinder has deleted snapshot %s at 20' % snapshot.id,
+                      finding['text'])
+        self.assertIn('unmanaged', finding['not_fixable_because'])
+
+    def test_second_snapshot_of_a_record(self):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True,
+                                      status='available')
+        second = self.server.add_snapshot(snapshot.name,
+                                          self.on_cluster(volume))
+        finding = self.finding('orphans')
+        self.assertEqual(
+            (second.uuid, 'compare the two'),
+            (finding['uuid'], finding['not_fixable_because']))
+        self.assertIn('Cinder has snapshot %s as %s' % (
+            snapshot.id, snapshot.provider_id), finding['text'])
+
+    def test_second_snapshot_of_a_record_with_which_something_goes_on(self):
+        volume = self.make_volume(create=True, status='available')
+        snapshot = self.make_snapshot(volume, create=True, status='deleting')
+        self.server.add_snapshot(snapshot.name, self.on_cluster(volume))
+        self.assertEqual([], self.found())
+
+    def test_second_volume_of_a_record(self):
+        volume = self.make_volume(create=True, status='available')
+        second = self.orphan_of(volume)
+        finding = self.finding('orphans')
+        self.assertEqual(
+            (second.uuid, 'compare the two'),
+            (finding['uuid'], finding['not_fixable_because']))
+        self.assertIn('Cinder has volume %s as %s' % (
+            volume.id, volume.provider_id), finding['text'])
+
+    def test_second_volume_of_a_record_with_which_something_goes_on(self):
+        volume = self.make_volume(create=True, status='retyping')
+        self.orphan_of(volume)
+        self.assertEqual([], self.found())
+
+    def test_volume_whose_label_names_a_volume_that_cinder_has(self):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_volume('volume-' + fake.VOLUME_ID, labels=(
+            ('cinder_volume_id', volume.id),
+            ('cinder_backend', 'controller_lightos')))
+        finding = self.finding('orphans')
+        self.assertIn('its label names volume %s, which Cinder has'
+                      % volume.id, finding['text'])
+        self.assertEqual('compare the two', finding['not_fixable_because'])
+
+    @ddt.data(((('cinder_backend', 'theirs'),), 'theirs'), ((), '-'))
+    @ddt.unpack
+    def test_volume_that_cinder_never_had(self, labels, backend):
+        self.server.add_volume('volume-' + fake.VOLUME_ID, labels=labels)
+        finding = self.finding('orphans')
+        self.assertIn(
+            'Cinder has no record of volume %s, not even a deleted one; its '
+            'label says backend %s' % (fake.VOLUME_ID, backend),
+            finding['text'])
+
+    def deleted(self, label: Optional[str] = None, backend: str =
+                'controller_lightos', **attributes: Any) -> dict[str, Any]:
+        """What is told of a volume whose record Cinder has deleted."""
+        volume = self.make_volume(create=True, status='available')
+        there = self.on_cluster(volume)
+        there.labels = (('cinder_volume_id', label or volume.id),
+                        ('cinder_backend', backend))
+        for name, value in attributes.items():
+            setattr(there, name, value)
+        volume.destroy()
+        finding = self.finding('orphans')
+        self.assertIn('Cinder has deleted volume %s at 20' % volume.id,
+                      finding['text'])
+        return finding
+
+    def test_o5_volume_that_is_proven_ours(self):
+        finding = self.deleted()
+        self.assertEqual((True, None), (finding['fixable'],
+                                        finding['not_fixable_because']))
+
+    @ddt.data(
+        ({'labels': ()}, 'does not have the labels'),
+        ({'labels': (('cinder_backend', 'controller_lightos'),)},
+         'does not have the labels'),
+        ({'backend': 'other_lightos'}, 'of backend other_lightos'),
+        ({'connected_hosts': (NQN % 3,)}, 'hosts are let in'),
+        ({'acl': (NQN % 3,)}, 'hosts are let in'),
+        ({'uuid': fake.UUID1}, 'was another one'))
+    @ddt.unpack
+    def test_o5_volume_that_is_not_proven_ours(self, other, words):
+        finding = self.deleted(**other)
+        self.assertIn(words, finding['not_fixable_because'])
+
+    def test_deadline_is_that_of_an_operation_of_the_driver(self):
+        self.configure(lightos_api_service_timeout=7)
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        self.server.fault('GetVolume', status=503, times=None)
+        began = self.clock.monotonic()
+        self.audit('--settle', '0')
+        # The last half second is kept for one more look.
+        self.assertEqual(31, round(self.clock.monotonic() - began + 0.4))
 
 
 @ddt.ddt
@@ -379,6 +712,12 @@ class NotFoundTestCase(AuditTestCase):
         self.audit()
         self.assertEqual([], self.clock.sleeps)
 
+    def test_looks_are_ten_seconds_apart(self):
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        self.clock.sleeps.clear()
+        self.audit()
+        self.assertIn(10, self.clock.sleeps)
+
     def test_settle_is_the_time_between_the_looks(self):
         self.server.add_volume('volume-' + fake.VOLUME_ID)
         self.clock.sleeps.clear()
@@ -456,6 +795,21 @@ class NotFoundTestCase(AuditTestCase):
         self.assertIn('2 volumes and snapshots',
                       ' '.join(report['clusters'][0]['notes']))
 
+    def test_e8_husks_beside_what_lives(self):
+        volume = self.make_volume(status='available', provider_id='default')
+        there = self.server.add_volume('volume-' + volume.id)
+        self.server.add_volume(there.name, state='Failed')
+        snapshot = self.make_snapshot(volume, status='available')
+        self.server.add_snapshot(snapshot.name, there)
+        self.server.add_snapshot(snapshot.name, there, state='Failed')
+        self.assertEqual([], self.found())
+
+    def test_husk_of_a_failed_snapshot(self):
+        volume = self.make_volume(create=True, status='available')
+        self.server.add_snapshot('snapshot-' + fake.SNAPSHOT_ID,
+                                 self.on_cluster(volume), state='Failed')
+        self.assertEqual([], self.found())
+
     def test_husk_of_a_failed_volume(self):
         self.server.add_volume('volume-' + fake.VOLUME_ID, state='Failed')
         self.assertEqual([], self.found())
@@ -516,6 +870,32 @@ class BackendsTestCase(AuditTestCase):
             each['backends'] for each in report['clusters']])
         self.assertEqual(['second'], [each['backend']
                                       for each in report['findings']])
+
+    def test_each_backend_counts_its_own_records(self):
+        volume = self.make_volume(create=True, status='available')
+        for _each in range(2):
+            self.make_snapshot(volume, create=True, status='available')
+        other = self.make_volume(create=True, status='available',
+                                 host='elsewhere@other#other')
+        self.make_snapshot(other, create=True, status='available')
+        only, = self.audit()['clusters']
+        self.assertEqual((2, 3, 1, 2), (
+            only['volumes'], only['snapshots'], only['cinder_volumes'],
+            only['cinder_snapshots']))
+
+    def test_backends_that_share_their_driver(self):
+        self.configure(volume_driver='')
+        self.override_config('volume_driver', audit.DRIVER,
+                             audit.configuration.SHARED_CONF_GROUP)
+        self.override_config('enabled_backends', ['', base.BACKEND])
+        self.assertEqual([['lightos']], [
+            each['backends'] for each in self.audit()['clusters']])
+
+    def test_backend_that_is_not_ours_hides_no_other(self):
+        self.make_volume(status='available')
+        report = self.audit('--backend', 'nonesuch', '--backend', 'lightos')
+        self.assertEqual((1, 1), (len(report['errors']),
+                                  len(report['findings'])))
 
     def test_backend_of_another_driver_is_left_out(self):
         self.add_backend('lvm', volume_driver='cinder.volume.drivers.lvm.'
@@ -591,6 +971,32 @@ class TroubleTestCase(AuditTestCase):
         report = self.audit()
         self.assertIn('401', report['errors'][0])
         self.assertEqual((False, 2), (report['complete'], self.status))
+
+    def test_second_look_ends_where_the_token_has_expired(self):
+        for _each in range(3):
+            self.make_volume(status='available',
+                             provider_id='default %s' % uuid.uuid4())
+        refused = self.server.fault('GetVolume', status=401, times=None)
+        report = self.audit()
+        self.assertIn('The second look ended there', report['errors'][1])
+        self.assertEqual((2, 1), (len(report['errors']), refused.hits))
+
+    def test_refusal_of_one_thing_hides_no_other(self):
+        for number in range(2):
+            self.make_volume(status='available', size=number + 1,
+                             provider_id='default %s' % uuid.uuid4())
+        self.server.fault('GetVolume', status=403)
+        report = self.audit()
+        self.assertEqual((['missing'], 1), (
+            [each['class'] for each in report['findings']],
+            len(report['errors'])))
+
+    @ddt.data('ListProjects', 'ListVolumes')
+    def test_refusal_that_is_not_about_rights_is_told(self, operation):
+        self.server.fault(operation, status=400, times=None)
+        report = self.audit()
+        self.assertIn('400', report['errors'][0])
+        self.assertEqual(2, self.status)
 
     def test_cluster_that_dies_before_the_second_look(self):
         for number in range(50):
@@ -680,6 +1086,11 @@ class TroubleTestCase(AuditTestCase):
         self.assertIn('1 snapshot records',
                       report['clusters'][0]['notes'][0])
 
+    def test_records_come_with_their_types(self):
+        self.make_volume(self.make_type(compression='<is> True'))
+        volume, = records.volumes()
+        self.assertTrue(volume.obj_attr_is_set('volume_type'))
+
     def test_page_of_records_that_goes_altogether(self):
         self.mock_object(records, 'PAGE', 2)
         volumes = sorted((self.make_volume(status='available')
@@ -760,6 +1171,164 @@ class FixTestCase(AuditTestCase):
         self.assertEqual(1, self.status)
         self.assertEqual([each for each in self.everything if each != kind],
                          sorted(self.found()))
+
+    def finding_of(self, kind: str, report: dict[str, Any]
+                   ) -> dict[str, Any]:
+        """The one finding of a class."""
+        only, = [each for each in report['findings']
+                 if each['class'] == kind]
+        return only
+
+    def failing(self, kind: str) -> str:
+        """Why a fix did not mend a finding."""
+        finding = self.finding_of(kind, self.audit('--fix', kind))
+        self.assertIs(False, finding['fixed'])
+        return str(finding['fix_error'])
+
+    @ddt.data(('access', 1), ('no-access', 2))
+    @ddt.unpack
+    def test_hosts_that_are_let_in_are_looked_at_once_more(self, kind,
+                                                           looks_apart):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
+        self.clock.sleeps.clear()
+        self.audit('--fix', kind, '--settle', '33')
+        self.assertEqual(looks_apart, self.clock.sleeps.count(33))
+        self.assertEqual('', log.output)
+
+    def test_host_that_is_not_let_in_is_not_looked_at_once_more(self):
+        self.server.fault('UpdateVolume', status=403, times=None)
+        self.clock.sleeps.clear()
+        self.audit('--fix', 'no-access', '--settle', '33')
+        self.assertEqual(1, self.clock.sleeps.count(33))
+
+    def test_host_that_cannot_be_shut_out_again_is_told(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
+
+        def end() -> None:
+            if (NQN % 2,) == self.on_cluster(self.no_access).acl:
+                self.end_detach(self.no_access)
+                self.server.fault('UpdateVolume', status=403, times=None)
+
+        self.between_looks(end)
+        self.audit('--fix', 'no-access')
+        for word in (NQN % 2, self.no_access.id, '403'):
+            self.assertIn(word, log.output)
+
+    def test_host_whose_volume_has_gone_meanwhile_is_no_trouble(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
+
+        def end() -> None:
+            if (NQN % 2,) == self.on_cluster(self.no_access).acl:
+                self.no_access.destroy()
+
+        self.between_looks(end)
+        self.audit('--fix', 'no-access')
+        self.assertEqual('', log.output)
+
+    def test_host_alone_is_let_in(self):
+        self.make_attachment(self.no_access, self.host_connector(5))
+        self.on_cluster(self.no_access).acl = (NQN % 5,)
+        self.on_cluster(self.no_access).ip_acl = ('192.0.2.5',)
+        self.make_attachment(self.no_access, self.host_connector(6))
+        self.server.fault('UpdateVolume', status=403, skip=1, times=None)
+        self.audit('--fix', 'no-access')
+        there = self.on_cluster(self.no_access)
+        self.assertEqual((2, 2), (len(there.acl), len(there.ip_acl)))
+
+    @ddt.data(('access', 'shut host %s out' % (NQN % 9)),
+              ('no-access', 'let host %s in' % (NQN % 2)),
+              ('temporary-snapshots', 'delete the temporary snapshot'),
+              ('sizes', 'to 2 GiB'), ('orphans', 'delete the orphan'))
+    @ddt.unpack
+    def test_fix_that_is_refused_says_what_it_was(self, kind, words):
+        for operation in ('UpdateVolume', 'DeleteVolume', 'DeleteSnapshot'):
+            self.server.fault(operation, status=403, times=None)
+        error = self.failing(kind)
+        self.assertIn(words, error)
+        self.assertIn('403', error)
+
+    def at_the_lock(self, happens: Callable[[], Any]) -> None:
+        """Let something happen while the lock of a volume is waited for."""
+        def get_lock(_name: str) -> mock.MagicMock:
+            happens()
+            return mock.MagicMock()
+
+        self.mock_object(coordination.COORDINATOR, 'get_lock', get_lock)
+
+    @ddt.data(({'status': 'uploading'}, 'it is uploading'),
+              ({'host': 'elsewhere@other#other'}, 'it is in-use'))
+    @ddt.unpack
+    def test_e7_volume_that_changes_before_the_lock_is_left(self, change,
+                                                            words):
+        def happens() -> None:
+            self.access.update(change)
+            self.access.save()
+
+        self.at_the_lock(happens)
+        self.assertIn(words, self.failing('access'))
+        self.assertIn(NQN % 9, self.on_cluster(self.access).acl)
+
+    def test_e7_host_that_is_attached_before_the_lock_stays(self):
+        self.at_the_lock(lambda: self.make_attachment(
+            self.access, self.host_connector(9)))
+        self.assertIn('its attachments have changed', self.failing('access'))
+        self.assertIn(NQN % 9, self.on_cluster(self.access).acl)
+
+    def test_e7_host_that_is_detached_before_the_lock_is_not_let_in(self):
+        self.at_the_lock(lambda: self.end_detach(self.no_access))
+        self.assertIn('its attachments have changed',
+                      self.failing('no-access'))
+
+    def orphan_before(self, look: int, happens: Callable[[Any], Any]
+                      ) -> dict[str, Any]:
+        """What becomes of the orphan when something happens to it.
+
+        :param look: before which look at it, the first of --fix being 1
+        """
+        self.server.fault(
+            'GetVolume', skip=look, before=happens,
+            when=lambda request: self.orphan.uuid in request.path)
+        return self.finding_of('orphans', self.audit('--fix', 'orphans'))
+
+    def test_orphan_that_goes_by_itself_is_mended(self):
+        finding = self.orphan_before(
+            2, lambda request: self.server._resources.remove(self.orphan))
+        self.assertTrue(finding['fixed'], finding)
+
+    @ddt.data(({'labels': ()}, 'does not have the labels'),
+              ({'state': 'Failed'}, 'it was not so any more'))
+    @ddt.unpack
+    def test_o5_orphan_is_proven_as_it_was_read(self, change, words):
+        def happens(_request: Any) -> None:
+            for name, value in change.items():
+                setattr(self.orphan, name, value)
+
+        finding = self.orphan_before(3, happens)
+        self.assertIn(words, finding['fix_error'])
+        self.assertNotIn('DeleteVolume', self.server.operations())
+
+    def test_v4_orphan_that_is_being_deleted_is_mended(self):
+        self.server.fault('DeleteVolume', body={}, before=lambda request:
+                          setattr(self.orphan, 'state', 'Deleting'))
+        finding = self.finding_of('orphans', self.audit('--fix', 'orphans'))
+        self.assertTrue(finding['fixed'], finding)
+
+    def test_finding_for_a_person_is_not_tried(self):
+        self.orphan.labels = ()
+        finding = self.finding_of('orphans', self.audit('--fix', 'orphans'))
+        self.assertEqual((None, None), (finding['fixed'],
+                                        finding['fix_error']))
+
+    def test_locks_are_those_of_the_services_where_something_is_mended(self):
+        self.audit()
+        coordination.COORDINATOR.start.assert_not_called()
+        self.audit('--fix', 'sizes')
+        coordination.COORDINATOR.start.assert_called_once_with()
+
+    def test_ignored_class_is_not_mended(self):
+        self.audit('--fix', 'access,sizes', '--ignore', 'access')
+        self.assertIn(NQN % 9, self.on_cluster(self.access).acl)
+        self.assertEqual(2 * units.Gi, self.on_cluster(self.small).size)
 
     def test_fix_of_all_leaves_a_clean_cluster(self):
         self.audit('--fix', ','.join(self.everything))
@@ -946,11 +1515,36 @@ class CommandLineTestCase(AuditTestCase):
 
     @ddt.data(('--fix', 'everything'), ('--fix', 'missing'),
               ('--ignore', 'x'), ('--settle', 'long'), ('--settle', '-1'),
+              ('--settle', '3601'),
               ('--format', 'xml'), ('extra',))
     def test_bad_arguments_have_status_2(self, arguments):
         with contextlib.redirect_stderr(io.StringIO()):
             error = self.assertRaises(SystemExit, audit.main, arguments)
         self.assertEqual(2, error.code)
+
+    @ddt.data('0', '3600')
+    def test_settle_is_up_to_an_hour(self, seconds):
+        self.assertEqual([], self.found('--settle', seconds))
+
+    @ddt.data(((), logging.WARNING), (('--debug',), logging.DEBUG))
+    @ddt.unpack
+    def test_log_has_warnings_unless_all_is_asked_for(self, arguments,
+                                                      level):
+        configured = self.mock_object(audit.python_logging, 'basicConfig')
+        self.audit(*arguments)
+        self.assertEqual(level, configured.call_args.kwargs['level'])
+
+    def test_log_has_where_the_audit_ended(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        self.mock_object(records, 'volumes', mock.Mock(
+            side_effect=RuntimeError('no database')))
+        self.audit()
+        self.assertIn('Traceback', log.output)
+
+    def test_help_marks_what_can_be_mended(self):
+        self.assertEqual(set(fixes.FIXES), {
+            line.split()[0] for line in audit._EPILOG.splitlines()
+            if line.endswith('[--fix]')})
 
     def test_help_tells_classes_and_statuses(self):
         output = io.StringIO()
@@ -964,6 +1558,93 @@ class CommandLineTestCase(AuditTestCase):
         self.server.add_volume('volume-' + fake.VOLUME_ID)
         self.assertEqual([], self.found('--ignore', 'orphans'))
         self.assertEqual(0, self.status)
+
+    def test_ignored_class_hides_no_other(self):
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        self.make_volume(status='available')
+        self.on_cluster(self.attached()).acl += (NQN % 9,)
+        self.assertEqual(['missing', 'access'],
+                         self.found('--ignore', 'orphans'))
+
+    def test_fix_that_fails_leaves_its_finding(self):
+        self.on_cluster(self.attached()).acl += (NQN % 9,)
+        self.server.fault('UpdateVolume', status=403, times=None)
+        text = self.run_audit('--fix', 'access')
+        self.assertEqual(1, self.status)
+        self.assertIn('    -> NOT mended: ', text)
+        self.assertIn('\n1 findings, 0 of them mended.\n', text)
+
+    def test_text_line_by_line(self):
+        missing = self.make_volume(status='available', size=3)
+        orphan = self.server.add_volume('volume-' + fake.VOLUME_ID)
+        access = self.attached()
+        there = self.on_cluster(access)
+        there.acl += (NQN % 9,)
+        time = self.useFixture(fixture.TimeFixture())
+        pending = self.make_volume(status='creating')
+        stuck = self.make_snapshot(access, status='deleting')
+        since = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        time.advance_time_seconds(24 * 60 * 60 + 1)
+        pending.status = 'deleting'
+        pending.save()
+        later = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
+        self.server.add_volume('pvc')
+        self.assertEqual([
+            'LightOS cluster %s, backends lightos: 3 volumes and 0 snapshots '
+            'in the projects default; Cinder has 3 volumes and 1 snapshots '
+            'there.' % fake_lightos.CLUSTER_UUID,
+            '1 volumes and snapshots are not named as Cinder names them and '
+            "are nobody's that Cinder knows: they were left out.",
+            '',
+            'missing (1): counted by Cinder, not on the cluster',
+            '  volume %s (backend lightos): Cinder counts a volume of 3 GiB, '
+            'available, with provider_id None; the cluster has no such '
+            'volume' % missing.name,
+            '    -> by hand: its data cannot be made again',
+            '',
+            'orphans (1): on the cluster, unknown to Cinder',
+            '  volume %s (default %s): Cinder has no record of volume %s, '
+            'not even a deleted one; its label says backend -; it has '
+            '1073741824 bytes, made %s' % (
+                orphan.name, orphan.uuid, fake.VOLUME_ID, orphan.created),
+            '    -> by hand: it may belong to another Cinder on the same '
+            'cluster',
+            '',
+            'access (1): let in on the cluster, not attached in Cinder',
+            '  volume %s (default %s, backend lightos): the host %s is let '
+            'in; Cinder has it attached to %s' % (
+                access.name, there.uuid, NQN % 9, NQN % 1),
+            '    -> --fix access',
+            '',
+            'unrecovered (1): in a state that Cinder does not leave by '
+            'itself',
+            '  snapshot %s (backend lightos): Cinder has it in state '
+            'deleting since %s; no operation takes so long' % (
+                stuck.id, since),
+            '    -> by hand: see the log of the volume service for what '
+            'became of it',
+            '',
+            'In flight, not judged (1):',
+            '  volume %s: deleting since %s' % (pending.id, later),
+            '',
+            '4 findings, 0 of them mended.'],
+            self.run_audit().splitlines())
+
+    def test_text_of_a_record_that_is_stuck_names_it(self):
+        time = self.useFixture(fixture.TimeFixture())
+        stuck = self.make_volume(status='deleting')
+        time.advance_time_seconds(24 * 60 * 60 + 1)
+        self.assertIn('  volume %s (backend lightos): ' % stuck.id,
+                      self.run_audit())
+
+    def test_text_of_what_could_not_be_audited(self):
+        self.server.fault('ListProjects', status=401, times=None)
+        lines = self.run_audit().splitlines()
+        self.assertIn('in the projects none;', lines[0])
+        self.assertEqual(
+            ['', 'NOT COMPLETE. What could not be audited:'], lines[1:3])
+        self.assertRegex(lines[3], '^  LightOS: .*401')
+        self.assertEqual(['', '0 findings, 0 of them mended.'], lines[4:])
 
     def test_text_has_what_the_operator_needs(self):
         orphan = self.server.add_volume('volume-' + fake.VOLUME_ID)
@@ -1001,3 +1682,31 @@ class CommandLineTestCase(AuditTestCase):
         self.assertEqual(set(findings.CLASSES), set(report['summary']))
         self.assertEqual((1, 1), (report['schema'],
                                   report['summary']['orphans']))
+
+
+class ConfigureTestCase(base.LightOSTestCase):
+
+    def configure_from(self, *arguments: str) -> mock.Mock:
+        """Read the configuration that the arguments name."""
+        conf = self.mock_object(audit, 'CONF')
+        audit._configure(audit._parser().parse_args(arguments))
+        return conf
+
+    def test_files_are_read_as_the_services_do(self):
+        conf = self.configure_from(
+            '--config-file', 'a', '--config-file', 'b', '--config-dir', 'c')
+        conf.assert_called_once_with(
+            ['--config-file', 'a', '--config-file', 'b', '--config-dir', 'c'],
+            project='cinder', version=mock.ANY)
+
+    def test_files_are_found_where_the_services_look(self):
+        self.assertEqual([], self.configure_from().call_args.args[0])
+
+    def test_file_that_cannot_be_read_ends_the_audit(self):
+        self.mock_object(audit, 'CONF', mock.Mock(
+            side_effect=cfg.ConfigFilesNotFoundError(['a'])))
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            status = audit.main(['--config-file', 'a'])
+        self.assertEqual(2, status)
+        self.assertIn('cannot read the configuration', output.getvalue())

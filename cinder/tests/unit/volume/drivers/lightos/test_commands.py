@@ -163,9 +163,17 @@ class CommandsTestCase(testtools.TestCase):
         request = commands.build(
             'create_volume', project_name='p', name='v', size='1 gib',
             n_replicas=1, compression='False', acl=['ALLOW_NONE'],
-            ip_acl=None, src_snapshot_uuid=None, qos_policy=None)
+            ip_acl=None, src_snapshot_uuid=None, qos_policy=None,
+            sector_size=4096)
         self.assertEqual({'name', 'size', 'replicaCount', 'compression',
-                          'acl'}, set(request.body))
+                          'acl', 'sectorSize'}, set(request.body))
+
+    @ddt.data((512, 'sectorSize_512B'), (4096, 'sectorSize_4K'))
+    @ddt.unpack
+    def test_d2_size_of_sectors_is_a_word(self, size, word):
+        request = commands.build('create_volume', project_name='p',
+                                 sector_size=size)
+        self.assertEqual({'sectorSize': word}, request.body)
 
     def test_d2_empty_values_are_sent(self):
         request = commands.build('update_volume', project_name='p',
@@ -234,9 +242,12 @@ class QuotingTestCase(base.LightOSTestCase):
 
     @ddt.data('.', '..', '\ud800')
     def test_o6_what_no_path_can_hold_is_refused(self, project):
-        self.assertRaises(exception.VolumeBackendAPIException,
-                          self.driver.cluster.send_cmd, 'get_volume',
-                          timeout=10, project_name=project, volume_uuid=UUID)
+        error = self.assertRaises(
+            exception.VolumeBackendAPIException,
+            self.driver.cluster.send_cmd, 'get_volume', timeout=10,
+            project_name=project, volume_uuid=UUID)
+        self.assert_tells(error, 'get_volume', 'project_name', repr(project),
+                          '1 to 253 letters')
         self.assertEqual([], self.server.requests)
 
     @ddt.data('..', '.', '', 'a/b', '../default', 'a b', 'a' * 254,

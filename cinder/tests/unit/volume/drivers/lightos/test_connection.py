@@ -14,6 +14,7 @@
 from concurrent import futures
 import errno
 import gzip
+import itertools
 import logging
 import os
 import random
@@ -29,6 +30,7 @@ import ddt
 import fixtures
 from oslo_config import cfg
 from oslo_reports import guru_meditation_report
+from oslo_utils import timeutils
 from oslo_utils import units
 import requests
 import urllib3
@@ -39,6 +41,7 @@ from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder import version
 from cinder.volume.drivers import lightos
 from cinder.volume.drivers.lightos import connection
+from cinder.volume.drivers.lightos import endpoints
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import transport
 from cinder.volume import volume_utils
@@ -434,6 +437,28 @@ class NodesTestCase(ConnectionTestCase):
         self.server.fault(operation, before=hold, **fault)
         return entered, gate
 
+    def queue(self, cluster: lightos.LightOSConnection, node: str,
+              length: int) -> threading.Event:
+        """Set when so many calls have come for the connection to a node."""
+        full, came = threading.Event(), itertools.count(1)
+
+        class Slot(threading.BoundedSemaphore):
+
+            def acquire(self, *args: Any, **kwargs: Any) -> bool:
+                if next(came) == length:
+                    full.set()
+                return super().acquire(*args, **kwargs)
+
+        cluster._slots[endpoints.Address(node, 443)] = Slot(1)
+        return full
+
+    @staticmethod
+    def finished(count: int, calls: list['futures.Future[Any]']) -> None:
+        """Wait until so many of the calls have ended."""
+        ended = futures.as_completed(calls, timeout=30)
+        for _each in range(count):
+            next(ended)
+
     def test_c4_a_change_that_gets_no_connection_was_not_sent(self):
         self.mock_object(transport, 'CONNECTIONS_PER_NODE', 1)
         cluster = self.new(lightos_api_address=['10.0.0.1'])
@@ -458,13 +483,16 @@ class NodesTestCase(ConnectionTestCase):
         cluster = self.new(lightos_api_address=['10.0.0.1', '10.0.0.2'])
         self.server.clusterinfo['apiEndpoints'] = []
         self.ask(cluster=cluster)
+        # The nodes take turns.
+        full = self.queue(cluster, '10.0.0.2', 4)
         entered, gate = self.held('CreateVolume', node='10.0.0.2',
                                   hang=True)
         calls = self.at_once(8, lambda number: self.ask(
             'create_volume', cluster=cluster,
             **{**NEW_VOLUME, 'name': 'v%d' % number}))
         self.assertTrue(entered.wait(30))
-        threading.Event().wait(0.1)
+        self.assertTrue(full.wait(30))
+        self.finished(4, calls)
         gate.set()
         errors = [call.exception(timeout=30) for call in calls]
         self.assertEqual([True], [error.sent for error in errors if error])
@@ -517,6 +545,7 @@ class NodesTestCase(ConnectionTestCase):
         cluster = self.new(lightos_api_address=['10.0.0.1', '10.0.0.2'])
         self.server.clusterinfo['apiEndpoints'] = []
         self.ask(cluster=cluster)
+        full = self.queue(cluster, '10.0.0.2', 4)
         gate = threading.Event()
         self.addCleanup(gate.set)
         hung = self.server.fault('ListNodes', node='10.0.0.2', hang=True,
@@ -531,9 +560,8 @@ class NodesTestCase(ConnectionTestCase):
 
         self.mock_object(cluster._endpoints, 'set_aside', late)
         calls = self.at_once(8, lambda number: self.ask(cluster=cluster))
-        while not hung.hits:
-            threading.Event().wait(0.01)
-        threading.Event().wait(0.1)
+        self.assertTrue(full.wait(30))
+        self.finished(4, calls)
         gate.set()
         for call in calls:
             self.assertEqual(200, call.result(timeout=30)[0])
@@ -674,6 +702,48 @@ class ReplyTestCase(ConnectionTestCase):
         self.server.fault('GetSnapshot', body=another.reply())
         self.driver.delete_snapshot(snapshot)
         self.assertEqual([another], self.server.snapshots())
+
+    def test_e5_answer_about_another_name_is_none(self):
+        volume = self.make_volume(create=True)
+        snapshot = self.make_snapshot(volume, create=True)
+        volume.provider_id = snapshot.provider_id = None
+        other = self.server.add_volume('theirs')
+        another = self.server.add_snapshot('theirs', other)
+        self.server.fault('ListSnapshots', body={'snapshots': [
+            another.reply()]})
+        self.driver.delete_snapshot(snapshot)
+        self.assertEqual([another], self.server.snapshots())
+        self.server.fault('ListVolumes', body={'volumes': [other.reply()]})
+        self.driver.delete_volume(volume)
+        self.assertEqual([other], self.server.volumes())
+
+    def test_e5_answer_to_another_create_is_none(self):
+        other = self.server.add_volume('theirs', ip_acl=('ALLOW_NONE',))
+        another = self.server.add_snapshot('theirs', other)
+        self.server.fault('CreateVolume', executed=True, body=other.reply())
+        volume = self.make_volume(create=True)
+        self.server.fault('CreateSnapshot', executed=True,
+                          body=another.reply())
+        snapshot = self.make_snapshot(volume, create=True)
+        for record in (volume, snapshot):
+            self.assertIn(record.provider_id.split()[1], [
+                made.uuid for made in (self.server.volume(record.name),
+                                       self.server.snapshot(record.name))
+                if made is not None])
+        self.server.volumes()
+        self.assertEqual(['Available', 'Available'],
+                         [other.state, another.state])
+
+    def test_e5_cluster_that_finds_any_name_is_an_error(self):
+        volume = self.make_volume(launched_at=timeutils.utcnow())
+        other = self.server.add_volume('theirs')
+        self.server.fault('ListVolumes', times=None,
+                          body={'volumes': [other.reply()]})
+        exc = self.assertRaises(exception.LightOSNotSeen,
+                                self.driver.delete_volume, volume)
+        self.assert_tells(exc, 'it is about theirs and not about '
+                          + volume.name)
+        self.assertEqual('Available', other.state)
 
     def test_e5_words_of_the_cluster_stay_in_one_line(self):
         self.server.fault('CreateVolume', status=400, times=None, body={

@@ -219,6 +219,12 @@ class TokenTestCase(CredentialsTestCase):
         self.assertIsNone(self.credentials(path='/dev/zero').token())
         self.assertIn('holds no token', self.log.output)
 
+    def test_c6_file_that_is_too_long_gives_no_part_of_it(self):
+        longest = SECRET.ljust(64 * 1024 - 1, 'x')
+        for content, token in ((longest + 'x', None), (longest, longest)):
+            self.write(content)
+            self.assertEqual(token, self.credentials(path=self.path).token())
+
     @ddt.data(*BAD_TOKENS)
     def test_c6_token_is_in_no_representation(self, text):
         for token in (text, TOKEN):
@@ -249,9 +255,9 @@ class ExpiryTestCase(CredentialsTestCase):
         return len(self.lines()) - before
 
     def test_c6_expiry_is_announced_seven_days_ahead(self):
-        given = self.expiring(days=8)
+        given = self.expiring(days=7)
         self.assertEqual(0, self.warnings(given))
-        self.clock.advance(1.01 * DAY)
+        self.clock.advance(1)
         self.assertEqual(1, self.warnings(given))
 
     def test_c6_expiry_is_announced_daily(self):
@@ -269,8 +275,9 @@ class ExpiryTestCase(CredentialsTestCase):
         self.assertIn('lightos_jwt expires at 2027-01-20 08:30:00 UTC',
                       self.log.output)
 
-    def test_c6_expired_token_is_announced_and_sent_all_the_same(self):
-        given = self.expiring(days=-1)
+    @ddt.data(-1, 0)
+    def test_c6_expired_token_is_announced_and_sent_all_the_same(self, days):
+        given = self.expiring(days)
         self.assertIsNotNone(given.token())
         self.assertIn('expired at', self.log.output)
 
@@ -289,10 +296,21 @@ class ExpiryTestCase(CredentialsTestCase):
         self.write(jwt({'exp': self.clock.time() + 2 * DAY}))
         self.assertEqual(1, self.warnings(given))
 
+    @ddt.data('', 'x', 'xx', 'xxx')
+    def test_c6_claims_of_every_length_are_read(self, more):
+        given = self.credentials(jwt({'exp': self.clock.time(), 'sub': more}))
+        self.assertEqual(1, self.warnings(given))
+
+    @ddt.data((0, 1), (-1, 0))
+    @ddt.unpack
+    def test_c6_time_before_1970_is_no_expiry(self, expiry, announced):
+        given = self.credentials(jwt({'exp': expiry}))
+        self.assertEqual(announced, self.warnings(given))
+
     @ddt.data({}, [], 'text', None, {'exp': 'tomorrow'}, {'exp': None},
               {'exp': [1]}, {'exp': 1e18}, {'exp': float('nan')},
               {'exp': float('inf')}, {'exp': float('-inf')}, {'exp': -1e18},
-              {'exp': -10 ** 30}, {'exp': 10 ** 30})
+              {'exp': -10 ** 30}, {'exp': 10 ** 400})
     def test_c6_claims_are_not_trusted(self, claims):
         token = jwt(claims)
         self.assertEqual(token, self.credentials(token).token())

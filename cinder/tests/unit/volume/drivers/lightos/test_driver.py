@@ -14,6 +14,7 @@
 
 import inspect
 import logging
+import types
 from typing import Any
 
 import ddt
@@ -21,6 +22,7 @@ import fixtures
 from oslo_config import cfg
 
 from cinder import exception as cinder_exception
+from cinder import interface
 from cinder import objects
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
@@ -72,6 +74,16 @@ class OptionsTestCase(base.LightOSTestCase):
                      if each.name == name)
         self.assertRaises(ValueError, option.type, value)
 
+    @ddt.data(('lightos_default_num_replicas', 1),
+              ('lightos_default_num_replicas', 3),
+              ('lightos_api_service_timeout', 1),
+              ('lightos_api_service_snapshots_max_calls', 1))
+    @ddt.unpack
+    def test_option_at_the_end_of_its_range_is_taken(self, name, value):
+        (option,) = (each for each in lightos.lightos_opts
+                     if each.name == name)
+        self.assertEqual(value, option.type(value))
+
     @ddt.data('10.0.0.1', '10.0.0.1,10.0.0.2', 'lightos.example.org,fd00::1')
     def test_c1_addresses_or_names(self, value):
         (option,) = (each for each in lightos.lightos_opts
@@ -113,7 +125,10 @@ class SetupTestCase(base.LightOSTestCase):
               'create_cloned_volume', 'delete_volume', 'extend_volume',
               'retype', 'update_migrated_volume', 'create_snapshot',
               'delete_snapshot', 'revert_to_snapshot', 'validate_connector',
-              'initialize_connection', 'terminate_connection')
+              'initialize_connection', 'terminate_connection', 'clone_image',
+              'before_volume_copy', 'accept_transfer', 'manage_existing',
+              'manage_existing_get_size', 'manage_existing_snapshot',
+              'manage_existing_snapshot_get_size')
     def test_method_is_traced(self, name):
         log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
         method = getattr(self.driver, name)
@@ -126,6 +141,10 @@ class SetupTestCase(base.LightOSTestCase):
             # What it makes of nothing at all is of no interest here.
             self.assertIsNotNone(exc)
         self.assertIn('==> %s: call' % name, log.output)
+
+    def test_driver_is_among_those_of_cinder(self):
+        self.assertIn(lightos.LightOSVolumeDriver,
+                      interface._volume_register)
 
     def test_several_controllers_may_serve_one_cluster(self):
         self.assertTrue(lightos.LightOSVolumeDriver.SUPPORTS_ACTIVE_ACTIVE)
@@ -245,7 +264,7 @@ class SetupTestCase(base.LightOSTestCase):
         began = self.clock.monotonic()
         stats = self.driver.get_volume_stats(refresh=True)
         self.assertEqual('down', stats['backend_state'])
-        self.assertLessEqual(self.clock.monotonic() - began, 31)
+        self.assertAlmostEqual(30, self.clock.monotonic() - began, delta=1)
 
     @ddt.data((10, 40), (30, 100))
     @ddt.unpack
@@ -256,8 +275,59 @@ class SetupTestCase(base.LightOSTestCase):
         began = self.clock.monotonic()
         self.assertRaises(exception.LightOSNotSeen,
                           self.driver.create_volume, self.make_volume())
-        self.assertAlmostEqual(longest, self.clock.monotonic() - began,
-                               delta=2)
+        # The last half second is kept for one more look.
+        self.assertEqual(longest,
+                         round(self.clock.monotonic() - began + 0.4))
+
+    def test_e1_a_clone_keeps_a_fifth_of_its_time_for_undoing(self):
+        source = self.make_volume(create=True)
+        self.configure(lightos_api_service_snapshots_max_calls=10000)
+        self.server.fault('CreateSnapshot', status=503, times=None)
+        self.server.requests.clear()
+        began = self.clock.monotonic()
+        self.assertRaises(exception.LightOSNotSeen,
+                          self.driver.create_cloned_volume,
+                          self.make_volume(), source)
+        tries = [request.at for request in self.server.requests
+                 if request.operation == 'CreateSnapshot']
+        self.assertAlmostEqual(80, tries[-1] - began, delta=2)
+
+    @ddt.data(({'rpc_response_timeout': 100,
+                'backend_stats_polling_interval': 40}, 75, 40), ({}, 45, 60))
+    @ddt.unpack
+    def test_e1_callers_wait_as_the_options_of_the_service_say(
+            self, conf, attach, stats):
+        self.patch('cinder.volume.drivers.lightos.driver.CONF',
+                   types.SimpleNamespace(**conf))
+        self.assertEqual((attach, stats), (
+            self.driver._attach_seconds(), self.driver._stats_interval()))
+
+    def test_a3_first_attachment_learns_the_discovery_endpoints(self):
+        volume = self.make_volume(create=True)
+        driver = self.make_driver(setup=False)
+        data = driver.initialize_connection(
+            volume, self.host_connector())['data']
+        self.assertEqual(set(self.server.nodes), set(data['lightos_nodes']))
+
+    def test_e1_learning_takes_a_fifth_of_an_attachment_at_most(self):
+        volume = self.make_volume(create=True)
+        self.clock.advance(100)
+        self.server.fault('GetClusterInfo', hang=True, times=None)
+        began = self.clock.monotonic()
+        self.driver.initialize_connection(volume, self.host_connector())
+        self.assertLessEqual(self.clock.monotonic() - began, 9)
+
+    @ddt.data((None, 'from all hosts'),
+              (base.LightOSTestCase.host_connector(), 'from host nqn.2014'))
+    @ddt.unpack
+    def test_a6_detach_that_fails_says_of_whom(self, connector, words):
+        volume = self.make_volume(create=True)
+        self.driver.initialize_connection(volume, self.host_connector())
+        self.server.fault('UpdateVolume', status=403, times=None)
+        error = self.assertRaises(
+            exception.LightOSRefused, self.driver.terminate_connection,
+            volume, connector)
+        self.assert_tells(error, words)
 
     def test_export_is_nothing(self):
         volume = self.make_volume()
@@ -347,6 +417,12 @@ class ProviderInfoTestCase(base.LightOSTestCase):
     def test_d3_what_is_recorded_stays(self, provider_id):
         self.assertEqual([], self.update(self.make_volume(
             provider_id=provider_id)))
+
+    def test_d3_what_is_recorded_hides_no_other(self):
+        volume = self.make_volume()
+        self.assertEqual(
+            [{'id': volume.id, 'provider_id': 'default'}],
+            self.update(self.make_volume(provider_id='blue'), volume))
 
     def test_d3_types_that_cannot_be_read_are_left_alone(self):
         volume = self.make_volume()

@@ -101,6 +101,12 @@ class EndpointsTestCase(testtools.TestCase):
         self.assertEqual(3, len(set(hosts[:3])))
         self.assertEqual(hosts[:3], hosts[3:])
 
+    def test_c2_two_good_endpoints_take_turns(self):
+        self.endpoints = endpoints.Endpoints(SEEDS[:2])
+        for _each in range(2):
+            self.endpoints.recovered(self.take())
+        self.assertNotEqual(self.host(), self.host())
+
     def test_c2_one_call_asks_each_endpoint_once(self):
         self.all_good()
         tried: list[endpoints.Address] = []
@@ -185,6 +191,17 @@ class EndpointsTestCase(testtools.TestCase):
         self.assertEqual({'10.0.0.1', '10.0.0.2', '10.0.0.3'},
                          {self.host() for _each in SEEDS})
 
+    def test_c2_endpoint_that_failed_another_call_meanwhile(self):
+        first = self.all_good()[0]
+        seen = [first.failed_meanwhile]
+        self.endpoints.set_aside(first, 'it hangs')
+        seen.append(first.failed_meanwhile)
+        self.clock.advance(1)
+        self.assertIs(first, self.take())
+        # Who tries it again is told nothing new by that.
+        self.assertEqual([False, True, False],
+                         [*seen, first.failed_meanwhile])
+
     def test_c2_any_good(self):
         good = self.all_good()
         for endpoint in good[:2]:
@@ -216,6 +233,7 @@ class EndpointsTestCase(testtools.TestCase):
         self.assertIn('it is foreign', self.log.output)
 
     def test_c5_untrusted_are_all_or_none(self):
+        self.assertFalse(self.endpoints.untrusted)
         lent = self.all_good()
         for endpoint in lent:
             self.endpoints.set_aside(endpoint, 'it hangs')

@@ -16,6 +16,7 @@ not copied: what stands in their place is how often Cinder would have.
 """
 
 import contextlib
+import math
 from typing import Any, Optional
 from unittest import mock
 
@@ -29,12 +30,14 @@ from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume import api
+from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import images
 
 RAW = {'id': fake.IMAGE_ID, 'disk_format': 'raw', 'container_format': 'bare',
        'owner': fake.PROJECT_ID, 'status': 'active', 'size': 1, 'min_disk': 1,
        'properties': {}, 'updated_at': timeutils.utcnow()}
 OTHER_ID = '00000000-1111-4222-8333-444444444444'
+HEX_ID = 'abcdef00-1111-4222-8333-444444444444'
 
 
 class ImageService:
@@ -69,7 +72,13 @@ class LocationTestCase(base.LightOSTestCase):
               (('rbd://' + OTHER_ID, None), ()),
               (('cinder://x', None), ()), (('cinder:', None), ()),
               (('cinder://', None), ()), (('://' + OTHER_ID, None), ()),
-              (('cinder://[' + OTHER_ID, None), ()))
+              (('cinder://[' + OTHER_ID, None), ()),
+              (('cinder://' + HEX_ID.upper(), None), (HEX_ID,)),
+              (('CINDER://store/' + HEX_ID.replace('-', ''), [
+                  {'url': 'cinder://' + HEX_ID}]), (HEX_ID,)),
+              ((7, 'x'), ()), ((b'cinder://' + OTHER_ID.encode(), None), ()),
+              ((None, [None, 7, 'x', [], {'url': 7}, {'url': {}},
+                       {'url': 'cinder://' + OTHER_ID}]), (OTHER_ID,)))
     @ddt.unpack
     def test_volumes_of_a_location(self, location, ids) -> None:
         self.assertEqual(ids, images.volume_ids(location))
@@ -180,6 +189,17 @@ class CloneImageTestCase(ImageTestCase):
             {'url': self.location[0]}]))
         self.assertEqual('image', self.there(volume).data)
 
+    @ddt.data(str.upper, lambda text: text.replace('-', ''))
+    def test_id_in_any_spelling_is_that_volumes(self, spelling) -> None:
+        volume = self.clone(('cinder://' + spelling(self.source.id), None))
+        self.assertEqual('image', self.there(volume).data)
+
+    @ddt.data((7, None), (None, ['x', None, {'url': 7}]), (None, 7))
+    def test_locations_that_make_no_sense_are_copied(self, location) -> None:
+        volume = self.make_volume(self.type)
+        self.assertEqual(({}, False), self.driver.clone_image(
+            self.context, volume, location, RAW, None))
+
     @ddt.data({'disk_format': 'qcow2'}, {'container_format': 'ovf'})
     def test_image_of_another_format_is_copied(self, image) -> None:
         self.assert_copied(self.clone(image=image))
@@ -231,6 +251,12 @@ class CloneImageTestCase(ImageTestCase):
         self.server.fault(operation, **fault)
         self.assert_copied(self.clone())
 
+    def test_image_whose_volume_goes_meanwhile_is_copied(self) -> None:
+        self.record(self.source, {'launched_at': None})
+        self.server.fault('GetVolume', skip=1, status=404)
+        self.server.fault('ListVolumes', body={'volumes': []})
+        self.assert_copied(self.clone())
+
     def test_clone_that_is_not_seen_is_an_error_and_no_second_volume(
             self) -> None:
         self.server.fault('GetSnapshot', times=None, status=503, code=14)
@@ -238,6 +264,18 @@ class CloneImageTestCase(ImageTestCase):
         self.assertRaises(cinder_exception.VolumeBackendAPIException,
                           self.driver.clone_image, self.context, volume,
                           self.location, RAW, None)
+
+    def test_e1_look_and_clone_have_one_deadline(self) -> None:
+        self.server.fault('GetVolume', delay=25)
+        self.server.work_time['CreateVolume'] = math.inf
+        volume = self.make_volume(self.type)
+        began = self.clock.monotonic()
+        error = self.assertRaises(
+            exception.LightOSNotSeen, self.driver.clone_image, self.context,
+            volume, self.location, RAW, None)
+        self.assert_tells(error, 'clone image %s to volume %s' % (
+            fake.IMAGE_ID, volume.id), 'is Creating')
+        self.assertLessEqual(self.clock.monotonic() - began, 101)
 
     def test_encrypted_volume_is_not_cloned(self) -> None:
         volume = self.make_volume(self.type,

@@ -70,9 +70,17 @@ class OwnershipTestCase(testtools.TestCase):
         self.assertEqual(operators(theirs) + OURS[:ours],
                          OWNER.among(OURS + operators(theirs)))
 
-    def test_without_ours_an_operators_labels_are_left(self) -> None:
-        self.assertEqual(operators(2), labels.without_ours(
+    def test_of_a_volume_let_go_an_operators_labels_are_left(self) -> None:
+        self.assertEqual(operators(2), labels.let_go(
             operators(1) + OURS + operators(2)[1:]))
+
+    @ddt.data(None, (), (('team', 'red'),), (('cinder_unmanaged', 'x'),))
+    def test_what_is_not_ours_is_let_go_as_it_is(self, present) -> None:
+        self.assertEqual(present or (), labels.let_go(present))
+
+    def test_of_a_volume_let_go_one_label_is_left(self) -> None:
+        self.assertEqual((('cinder_unmanaged', 'volume'),),
+                         labels.let_go(OURS))
 
     @ddt.data(None, (), (('team', 'red'),))
     def test_labels_that_name_no_volume_deny_nothing(self, present) -> None:
@@ -392,6 +400,35 @@ class ManageTestCase(LabelsTestCase):
         self.manage()
         self.driver.unmanage(self.volume)
         self.assertEqual((('team', 'red'),), self.there.labels)
+
+    def test_unmanaged_volume_without_others_keeps_none_of_ours(
+            self) -> None:
+        self.there.labels = ()
+        self.manage()
+        self.driver.unmanage(self.volume)
+        self.assertEqual((('cinder_unmanaged', self.volume.id),),
+                         self.there.labels)
+        self.assertEqual(1, len([
+            request for request in self.server.requests
+            if request.operation == 'UpdateVolume' and
+            'cinder_unmanaged' in str(request.body)]))
+
+    def test_volume_without_labels_is_unmanaged_without(self) -> None:
+        self.manage()
+        self.there.labels = ()
+        self.driver.unmanage(self.volume)
+        self.assertEqual((), self.there.labels)
+
+    def test_volume_that_is_managed_again_has_labels(self) -> None:
+        self.there.labels = ()
+        self.manage()
+        self.driver.unmanage(self.volume)
+        self.volume.destroy()
+        self.reference = {'source-id': self.there.uuid}
+        self.volume = self.make_volume(size=0)
+        self.manage()
+        self.assertEqual(self.expected(self.volume),
+                         self.labels_of(self.volume))
 
     @ddt.data({'status': 400}, {'status': 503, 'times': None},
               {'refused': True, 'times': None})

@@ -11,6 +11,7 @@
 #    under the License.
 """Tests of the lists of everything on the cluster."""
 
+import itertools
 from typing import Any
 from unittest import mock
 
@@ -50,6 +51,10 @@ class ListingTestCase(base.LightOSTestCase):
         self.assertEqual(wanted, self.names())
         self.assertEqual(['ListVolumes'] * 4, self.server.operations())
 
+    def test_a_page_is_as_large_as_the_api_lets_it_be(self):
+        self.names()
+        self.assertEqual('1000', self.server.requests[0].query['limit'])
+
     def test_a_page_that_is_shorter_than_asked_for_is_not_the_last(self):
         self.server.fault('ListVolumes', body={'volumes': [
             {'UUID': '00000000-0000-4000-8000-000000000000', 'name': 'v0'}]})
@@ -74,10 +79,12 @@ class ListingTestCase(base.LightOSTestCase):
     def test_e5_a_cluster_that_does_not_turn_the_page_is_an_error(self):
         op = mock.Mock(wraps=self.op)
         page = listing.replies.parse_volumes({'volumes': [
-            {'UUID': '00000000-0000-4000-8000-000000000000'}]})
+            {'UUID': '00000000-0000-4000-8000-00000000000%d' % number}
+            for number in range(2)]})
         op.read = mock.Mock(return_value=page)
-        error = self.assertRaises(exception.LightOSError, list,
-                                  listing.volumes(op, 'default'))
+        # No more than this, should it never end.
+        some = itertools.islice(listing.volumes(op, 'default'), 9)
+        error = self.assertRaises(exception.LightOSError, list, some)
         self.assert_tells(error, 'list_volumes', 'default')
 
     def test_project_that_is_missing_is_an_error(self):

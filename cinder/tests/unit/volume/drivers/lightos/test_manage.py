@@ -106,6 +106,13 @@ class VolumeTestCase(ManageTestCase):
             ({**CLOSED, 'size': '2 gib', 'newName': self.there.name}, etag),
             (sent.body, sent.headers['If-Match']))
 
+    def test_what_was_found_is_not_looked_for_again(self):
+        self.mock_object(self.driver, '_labelling')
+        self.driver.manage_existing(self.volume, self.ref())
+        self.assertEqual(
+            ['ListVolumes', 'UpdateVolume', 'GetVolume'],
+            [request.operation for request in self.server.requests])
+
     @ddt.data((1, 1), (units.Gi - 4096, 1), (units.Gi, 1),
               (units.Gi + 4096, 2), (3 * units.Gi, 3))
     @ddt.unpack
@@ -144,7 +151,7 @@ class VolumeTestCase(ManageTestCase):
         self.assertEqual('blue ' + there.uuid, self.volume.provider_id)
 
     def test_volume_without_a_type_is_of_the_project_default(self):
-        self.volume.volume_type_id = None
+        self.volume.volume_type_id = self.volume.volume_type = None
         update = self.driver.manage_existing(self.volume, self.ref())
         self.assertEqual({'provider_id': 'default ' + UUID}, update)
 
@@ -155,6 +162,15 @@ class VolumeTestCase(ManageTestCase):
             ref, cinder_exception.ManageExistingVolumeTypeMismatch)
         self.assert_tells(error, UUID, 'blue', 'default',
                           'lightos:project_name')
+
+    def test_volume_is_looked_for_in_all_projects_that_the_token_opens(self):
+        self.server.projects['green'] = ''
+        self.there.project = 'green'
+        self.server.fault('ListVolumes', status=403, code=7, times=None,
+                          when=lambda request: '/blue/' in request.path)
+        error = self.refusal(
+            kind=cinder_exception.ManageExistingVolumeTypeMismatch)
+        self.assert_tells(error, UUID, 'green')
 
     @ddt.data({'source-name': 'none'}, {'source-id': UUID[:-1] + '6'})
     def test_volume_that_is_not_there(self, ref):
@@ -191,6 +207,13 @@ class VolumeTestCase(ManageTestCase):
             self.driver.manage_existing, self.volume, ref)
         self.assertEqual([], self.server.requests)
 
+    @ddt.data(({'name': 'v'}, "'name' is neither source-name nor source-id"),
+              ({'source-name': 'a/../b'}, 'source-name must be the name'),
+              ({'source-id': 'v'}, 'source-id must be the UUID'))
+    @ddt.unpack
+    def test_o6_reference_that_names_nothing_says_why(self, ref, why):
+        self.assert_tells(self.refusal(ref), why)
+
     @ddt.data('Creating', 'Updating', 'Rollback', 'Failed', 'Deleting',
               'Unknown')
     def test_volume_out_of_service_is_refused(self, state):
@@ -215,6 +238,13 @@ class VolumeTestCase(ManageTestCase):
         taken_in, labelled = self.changes()
         self.assertNotIn('labels', taken_in)
         self.assertEqual(['labels'], list(labelled))
+
+    def test_e4_volume_that_an_earlier_try_has_taken_in_is_not_let_go(self):
+        self.there.name = 'volume-' + self.volume.id
+        self.there.size = units.Gi + 4096
+        self.server.fault('UpdateVolume', status=400, code=3, times=None)
+        self.assertRaises(exception.LightOSRefused, self.manage)
+        self.assertEqual(1, len(self.changes()))
 
     def test_volume_that_hosts_are_connected_to_is_refused(self):
         self.there.connected_hosts = (HOST,)
@@ -261,9 +291,10 @@ class VolumeTestCase(ManageTestCase):
 
     @ddt.data(({'lightos__num_replicas': '2'}, '3 replicas', '2'),
               ({'compression': '<is> True'}, 'not compressed', 'type'),
-              ({'lightos__qos_policy': 'gold'}, 'gold', 'None'))
+              ({'lightos__qos_policy': 'gold'}, 'silver', 'gold'))
     @ddt.unpack
     def test_type_that_contradicts_is_a_mismatch(self, extra_specs, *words):
+        self.there.qos_policy = self.server.add_policy('silver', limitBw={})
         self.use_type(self.make_type(**extra_specs))
         self.assert_tells(self.refusal(
             kind=cinder_exception.ManageExistingVolumeTypeMismatch), UUID,
@@ -321,6 +352,27 @@ class VolumeTestCase(ManageTestCase):
         self.assertEqual(
             {'newName': 'theirs', 'IPAcl': {'values': ['ALLOW_ANY']},
              'acl': {'values': ['ALLOW_NONE']}}, self.changes()[-1])
+
+    def let_go_of(self, size: int = units.Gi) -> str:
+        """Take in a volume of a size in vain, and return what was warned."""
+        self.there.size = size
+        self.delay_update(82)
+        warnings = self.warnings()
+        self.assertRaises(exception.LightOSNotSeen, self.manage)
+        return str(warnings.output)
+
+    def test_volume_that_is_let_go_as_it_was_is_no_warning(self):
+        self.assertEqual('', self.let_go_of())
+
+    def test_extension_that_cannot_be_undone_is_told(self):
+        self.assertIn('from %d to %d' % (units.Gi + 4096, 2 * units.Gi),
+                      self.let_go_of(units.Gi + 4096))
+
+    def test_volume_that_is_gone_when_it_is_let_go_is_no_warning(self):
+        let_go_from = self.clock.monotonic() + 80
+        self.server.fault('GetVolume', status=404, times=None,
+                          when=lambda request: request.at > let_go_from)
+        self.assertEqual('', self.let_go_of())
 
     def test_what_could_not_be_managed_is_never_deleted(self):
         self.server.work_time['UpdateVolume'] = math.inf

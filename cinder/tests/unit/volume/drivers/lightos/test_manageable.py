@@ -75,6 +75,14 @@ class VolumesTestCase(ListTestCase):
                 'replicas': '2', 'compression': 'False',
                 'state': 'Available'}}], self.volumes())
 
+    def test_volume_of_which_the_size_is_not_known(self):
+        reply = self.server.add_volume('theirs').reply()
+        del reply['size']
+        self.server.fault('ListVolumes', body={'volumes': [reply]},
+                          when=lambda request: '/default/' in request.path)
+        (entry,) = self.volumes()
+        self.assertEqual(0, entry['size'])
+
     def test_what_is_listed_as_safe_can_be_managed(self):
         there = self.server.add_volume('theirs')
         (entry,) = self.volumes()
@@ -143,7 +151,9 @@ class VolumesTestCase(ListTestCase):
             len(next(iter(call.kwargs['filters'].values())))
             for call in get_all.call_args_list])
 
-    def test_projects_that_are_named_with_the_token_of_one(self):
+    @ddt.data({'status': 403, 'code': 7}, {'status': 501, 'code': 12})
+    def test_projects_that_are_named_where_they_cannot_be_listed(
+            self, refusal):
         self.server.projects.update(red='', green='', grey='')
         self.make_type(lightos__project_name='red')
         self.make_type(lightos__project_name='a/b')
@@ -152,7 +162,7 @@ class VolumesTestCase(ListTestCase):
                  for name in ('default', 'red', 'green')]
         for name in ('grey', 'blue'):
             self.server.add_volume(name, project=name)
-        self.server.fault('ListProjects', status=403, code=7, times=None)
+        self.server.fault('ListProjects', times=None, **refusal)
         self.assertEqual(there, self.uuids())
 
     def test_projects_that_the_token_does_not_open_are_left_out(self):
@@ -188,10 +198,13 @@ class SnapshotsTestCase(ListTestCase):
                 'replicas': '3', 'compression': 'False',
                 'state': 'Available'}}], self.snapshots())
 
-    @ddt.data('by name', 'by UUID', 'by UUID in the database')
+    @ddt.data('by name', 'by UUID', 'by UUID in the database',
+              'of an older release')
     def test_snapshot_of_cinder_is_not_safe(self, how):
         snapshot = self.make_snapshot(self.volume, create=True)
-        if how != 'by name':
+        if how == 'of an older release':
+            self.record(snapshot, {'provider_id': None})
+        if how.startswith('by UUID'):
             self.server.snapshot(snapshot.name).name = 'x'
         if how == 'by UUID in the database':
             self.mock_object(objects.SnapshotList, 'get_all',
@@ -199,6 +212,23 @@ class SnapshotsTestCase(ListTestCase):
         (entry,) = listed = self.snapshots()
         self.assertEqual(snapshot.id, entry['cinder_id'])
         self.assertIn(snapshot.id, self.reason(listed))
+
+    @ddt.data(('one of Cinder', 0), ('two that are not', 1),
+              ('one of a volume that is not', 0))
+    @ddt.unpack
+    def test_database_is_asked_once_for_what_is_not_known(self, what, times):
+        if what == 'one of Cinder':
+            self.make_snapshot(self.volume, create=True)
+        if what == 'two that are not':
+            self.server.add_snapshot('one', self.there)
+            self.server.add_snapshot('two', self.there)
+        if what == 'one of a volume that is not':
+            self.server.add_snapshot('one', self.server.add_volume('other'))
+        asked = self.mock_object(
+            objects.SnapshotList, 'get_all_for_volume',
+            side_effect=objects.SnapshotList.get_all_for_volume)
+        self.snapshots()
+        self.assertEqual(times, asked.call_count)
 
     def test_snapshot_of_a_volume_that_is_not_managed(self):
         other = self.server.add_volume('other')

@@ -54,6 +54,16 @@ class UpdateMigratedVolumeTestCase(base.LightOSTestCase):
         self.server.add_volume('volume-' + self.source.id, project='goose')
         self.assertEqual({'_name_id': self.target.id}, self.update())
 
+    def test_d4_name_that_is_taken_in_its_own_project_is_left(self) -> None:
+        self.server.projects['blue'] = ''
+        self.target = self.make_volume(self.make_type(
+            lightos__project_name='blue'), create=True)
+        self.server.add_volume('volume-' + self.source.id, project='blue')
+        self.mock_object(self.driver, '_labelling')
+        self.server.requests.clear()
+        self.assertEqual({'_name_id': self.target.id}, self.update())
+        self.assertNotIn('UpdateVolume', self.server.operations())
+
     @ddt.data({'status': 403, 'code': 7}, {'status': 400, 'code': 3},
               {'status': 500, 'code': 13})
     def test_d4_name_that_cannot_be_looked_for_is_not_taken(
@@ -139,10 +149,19 @@ class LeftByMigrationTestCase(base.LightOSTestCase):
         self.driver.delete_volume(self.target)
         self.assertEqual(set(), self.names())
 
-    def test_d4_target_with_a_name_that_no_record_has_is_left(self) -> None:
+    @ddt.data(None, 'default')
+    def test_d4_target_that_was_neither_created_nor_recorded_is_gone(
+            self, provider_id) -> None:
+        self.record(self.target, {'provider_id': provider_id})
+        self.driver.delete_volume(self.target)
+        self.assertEqual({self.source_name}, self.names())
+
+    @ddt.data('volume-11111111-2222-4333-8444-555555555555', 'elsewhere')
+    def test_d4_target_with_a_name_that_no_record_has_is_left(
+            self, name) -> None:
         self.create_target()
         there = self.server.volume(self.target_name)
-        there.name = 'volume-11111111-2222-4333-8444-555555555555'
+        there.name = name
         self.driver.delete_volume(self.target)
         self.assertEqual('Available', there.state)
 
@@ -178,9 +197,14 @@ class LeftByMigrationTestCase(base.LightOSTestCase):
         self.source.refresh()
         self.assertEqual(self.copied, self.source.provider_id)
 
-    def test_d4_rename_done_already_is_no_name_taken(self) -> None:
+    @ddt.data(str.lower, str.upper)
+    def test_d4_rename_done_already_is_no_name_taken(self, spelling) -> None:
         self.server.volume(self.source_name).name = 'elsewhere'
         self.create_target()
+        there = self.server.volume(self.target_name)
+        there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.record(self.target, {'provider_id': 'default '
+                                  + spelling(there.uuid)})
         for _ in range(2):
             self.assertEqual(
                 {'_name_id': None}, self.driver.update_migrated_volume(

@@ -17,6 +17,7 @@ import uuid
 import ddt
 
 from cinder import exception as cinder_exception
+from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import operation
@@ -328,24 +329,54 @@ class DeadlineTestCase(base.LightOSTestCase):
                     new, snapshot)),
             'clone': (self.LONG, lambda: self.driver.create_cloned_volume(
                 new, volume)),
+            'revert': (self.LONG, lambda: self.driver.revert_to_snapshot(
+                self.context, volume, snapshot)),
+            'retype': (self.LONG, lambda: self.driver.retype(
+                self.context, volume, {'id': volume.volume_type_id},
+                {'extra_specs': {'compression': (None, '<is> True')}},
+                None)),
+            'find to manage': (
+                self.LONG, lambda: self.driver.manage_existing_get_size(
+                    new, {'source-name': 'x'})),
+            'manage': (self.LONG, lambda: self.driver.manage_existing(
+                new, {'source-name': 'x'})),
+            'list': (self.LONG, lambda: self.driver.get_manageable_volumes(
+                [], None, None, None, [], [])),
+            'list snapshots': (
+                self.LONG, lambda: self.driver.get_manageable_snapshots(
+                    [], None, None, None, [], [])),
+            'find to copy': (
+                self.LONG, lambda: self.driver.before_volume_copy(
+                    self.context, new, volume)),
             'attach': (15, lambda: self.driver.initialize_connection(
                 volume, connector)),
             'detach': (15, lambda: self.driver.terminate_connection(
                 volume, connector)),
+            'detach all': (15, lambda: self.driver.terminate_connection(
+                volume, None)),
+            'end of migration': (
+                15, lambda: self.driver.update_migrated_volume(
+                    self.context, new, volume, 'available')),
+            'transfer': (15, lambda: self.driver.accept_transfer(
+                self.context, {'id': volume.id}, fake.USER2_ID,
+                fake.PROJECT2_ID)),
             'setup': (self.LONG, lambda: self.driver.do_setup(self.context)),
             'stats': (12, lambda: self.driver.get_volume_stats(
                 refresh=True)),
         }
 
     NAMES = ('create', 'extend', 'delete', 'snapshot', 'delete snapshot',
-             'from snapshot', 'clone', 'attach', 'detach', 'setup', 'stats')
+             'from snapshot', 'clone', 'revert', 'retype', 'find to manage',
+             'manage', 'list', 'list snapshots', 'find to copy', 'attach',
+             'detach', 'detach all', 'end of migration', 'setup', 'stats')
+    NEVER_RAISE = ('stats', 'end of migration', 'transfer')
 
     def elapsed(self, name: str, **fault: Any) -> tuple[float, float]:
         """How long an operation may take and how long it took."""
         limit, run = self.operations()[name]
         self.server.fault(times=None, **fault)
         began = self.clock.monotonic()
-        if name == 'stats':
+        if name in self.NEVER_RAISE:
             run()
         else:
             self.assertRaises(cinder_exception.CinderException, run)
@@ -379,6 +410,12 @@ class DeadlineTestCase(base.LightOSTestCase):
         self.assertRaises(exception.LightOSError, run)
         took = self.clock.monotonic() - began
         self.assertTrue(0.75 * limit <= took <= limit + 0.2, (limit, took))
+
+    @ddt.data({'hang': True}, {'refused': True}, {'status': 503})
+    def test_e1_labels_of_a_transfer_end_in_time(self, fault):
+        limit, took = self.elapsed('transfer', **fault)
+        # Labels may take a quarter of it.
+        self.assertTrue(0 < took <= limit / 4 + 0.2, (limit, took))
 
     def test_e1_options_are_those_of_the_moment(self):
         self.configure(lightos_api_service_timeout=2)

@@ -144,9 +144,16 @@ class LimitsTestCase(base.LightOSTestCase):
         self.assertEqual(['CreateVolume', 'GetVolume'],
                          self.server.operations())
 
-    def test_policy_is_looked_for_again_after_a_while(self):
+    def test_policy_is_used_for_a_minute_without_another_look(self):
         self.create()
-        self.clock.advance(61)
+        self.server.requests.clear()
+        self.clock.advance(59.5)
+        self.create()
+        self.assertNotIn('ListPolicies', self.server.operations())
+
+    def test_policy_is_looked_for_again_after_a_minute(self):
+        self.create()
+        self.clock.advance(60)
         self.server.policies[0]['QoSRateLimitPolicy'] = {
             'policyVisibility': 'Global', 'limitBw': {}}
         self.assert_tells(self.refusal(), NAME, 'read_bw_mbps=0',
@@ -184,6 +191,13 @@ class LimitsTestCase(base.LightOSTestCase):
             'theirs', policyVisibility='Scoped',
             projectsNamesScope=['default'], **LIMIT_IOPS)
         self.assertEqual(theirs, self.create().qos_policy)
+
+    def test_policy_for_all_projects_goes_before_one_for_some(self):
+        self.server.add_policy(
+            'some', policyVisibility='Scoped',
+            projectsNamesScope=['default'], **LIMIT_IOPS)
+        for_all = self.server.add_policy('all', **LIMIT_IOPS)
+        self.assertEqual(for_all, self.create().qos_policy)
 
     @ddt.data('Failed', 'Deprecated', 'Creating')
     def test_policy_of_an_operator_must_be_active(self, state):
@@ -225,6 +239,21 @@ class LimitsTestCase(base.LightOSTestCase):
         self.create()
         self.assertEqual(1, len(self.server.policies))
 
+    def test_e6_first_look_at_a_new_policy_is_not_delayed(self):
+        self.create()
+        self.assertEqual([], self.clock.sleeps)
+
+    def test_e2_policy_is_not_asked_for_before_the_cluster_says(self):
+        self.server.fault('CreatePolicy', status=429,
+                          headers={'Retry-After': '7'})
+        began = self.clock.monotonic()
+        self.create()
+        self.assertGreaterEqual(self.clock.monotonic() - began, 7)
+
+    def test_e3_policy_that_never_shows_is_an_error(self):
+        self.server.fault('CreatePolicy', body={}, times=None)
+        self.assertIsInstance(self.refusal(), exception.LightOSNotSeen)
+
     @ddt.data('ListPolicies', 'CreatePolicy')
     def test_token_that_may_not_make_policies_is_told(self, operation):
         self.server.fault(operation, status=403, code=7, times=None)
@@ -251,6 +280,21 @@ class LimitsTestCase(base.LightOSTestCase):
 
     def test_back_end_specs_of_others_limit_nothing(self):
         self.assertEqual('', self.create({'x:maxIOPS': '9'}).qos_policy)
+
+    @ddt.data(({'x:maxIOPS': '9'}, 'back-end', 1),
+              ({'x:maxIOPS': '9'}, 'both', 0), (IOPS, 'back-end', 0))
+    @ddt.unpack
+    def test_back_end_specs_of_others_are_warned_of(self, limits, consumer,
+                                                    times):
+        warnings = self.warnings()
+        self.create(limits, consumer=consumer)
+        self.assertEqual(times, warnings.output.count(
+            'The QoS spec x:maxIOPS is for the back end'))
+
+    def test_largest_limit_that_lightos_has(self):
+        self.create({'read_bw_mbps': '4294967295'})
+        self.assertEqual('cinder-bw_mbps-r4294967295-w0',
+                         self.server.policies[0]['name'])
 
     @ddt.data('1000', '255', '-256', '256.0', '2.5', '1e3', '', ' 256',
               '0x100', '\u0662\u0665\u0666', '1_024', '4294967296', 'fast')

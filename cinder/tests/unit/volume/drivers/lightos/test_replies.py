@@ -46,6 +46,7 @@ CAPACITY: dict[str, Any] = {'statistics': {
     'estimatedLogicalStorage': '300', 'estimatedFreeLogicalStorage': '200',
     'logicalStorage': '400', 'compressionRatio': 1.5},
     'health': {'state': 'Warning', 'numInactiveNodes': 1}}
+PROJECTS: dict[str, Any] = {'projects': [{'name': 'a'}, {}, {'name': 'b'}]}
 NO_MESSAGES = (None, [], [VOLUME], '', 'html', 7, True)
 NO_TEXTS = (7, True, ['x'], {'x': 'y'})
 NO_NUMBERS = ('', 'three', '-1', '0x10', '1e3', ' 1', 1.5, -1, True, [1],
@@ -191,6 +192,102 @@ class VolumeTestCase(RepliesTestCase):
         self.assertBad(replies.Volume.parse, {**VOLUME, 'IPAcl': value})
 
 
+class AskedForTestCase(RepliesTestCase):
+
+    def test_e5_reply_about_another_object_is_none(self):
+        for parse in (replies.Volume.parse, replies.Snapshot.parse):
+            self.assertBad(replies.of(SOURCE, parse), VOLUME)
+
+    def test_d2_case_of_a_uuid_makes_no_difference(self):
+        self.assertEqual(UUID, replies.of(
+            UUID.upper(), replies.Volume.parse)(VOLUME).uuid)
+
+
+@ddt.ddt
+class PolicyTestCase(RepliesTestCase):
+
+    def policy(self, state: str = 'Active',
+               **rates: Any) -> replies.Policy:
+        return replies.Policy.parse({
+            'UUID': POLICY, 'name': 'gold', 'state': state,
+            'QoSRateLimitPolicy': rates})
+
+    def test_d2_reads_a_policy(self):
+        self.assertEqual(
+            replies.Policy(POLICY, 'gold', 'Active', ('p',),
+                           replies.Limits('iops', 100, 200)),
+            self.policy(policyVisibility='Scoped', projectsNamesScope=['p'],
+                        limitIOPS={'readIOPSLimit': '100',
+                                   'writeIOPSLimit': 200}))
+
+    def test_e4_a_field_that_is_absent_is_unknown(self):
+        self.assertEqual(
+            replies.Policy(POLICY, None, 'Unknown', (), None),
+            replies.Policy.parse({'UUID': POLICY}))
+
+    def test_d2_global_policy_is_for_all_projects(self):
+        everybody = self.policy(policyVisibility='Global',
+                                projectsNamesScope=['p'])
+        some = self.policy(policyVisibility='Scoped',
+                           projectsNamesScope=['p'])
+        self.assertEqual((None, True, True, False), (
+            everybody.projects, everybody.visible_to('q'),
+            some.visible_to('p'), some.visible_to('q')))
+
+    @ddt.data(
+        ('bw_mbps', {'limitBw': {'readBWLimit': 1, 'writeBWLimit': 2}}),
+        ('iops_per_gb', {'limitIOPSPerGB': {'readIOPSPerGBLimit': 1,
+                                            'writeIOPSPerGBLimit': 2}}))
+    @ddt.unpack
+    def test_d2_kind_of_limits(self, kind, limits):
+        self.assertEqual(replies.Limits(kind, 1, 2),
+                         self.policy(**limits).limits)
+
+    @ddt.data(({}, 0, 0), ({'readIOPSLimit': 7}, 7, 0),
+              ({'writeIOPSLimit': 7}, 0, 7))
+    @ddt.unpack
+    def test_d2_limit_that_is_absent_is_none(self, limits, read, write):
+        self.assertEqual(replies.Limits('iops', read, write),
+                         self.policy(limitIOPS=limits).limits)
+
+    @ddt.data({'readBWLimit': 7}, {'writeBWLimit': 7})
+    def test_d2_kind_that_limits_nothing_is_passed_over(self, limits):
+        self.assertEqual('bw_mbps', self.policy(
+            limitIOPS={}, limitBw=limits, limitIOPSPerGB={}).limits.kind)
+
+    def test_d2_of_kinds_that_limit_nothing_the_first_is_as_good(self):
+        self.assertEqual(replies.Limits('iops', 0, 0), self.policy(
+            limitIOPS={}, limitBw={}).limits)
+
+    def test_d2_limits_of_two_kinds_are_none_that_is_known(self):
+        self.assertIsNone(self.policy(
+            limitIOPS={'readIOPSLimit': 1},
+            limitBw={'writeBWLimit': 1}).limits)
+
+    @ddt.data({'policyVisibility': 7}, {'projectsNamesScope': 'p'},
+              {'limitIOPS': 7}, {'limitIOPS': {'readIOPSLimit': 'x'}},
+              {'limitBw': {'writeBWLimit': -1}})
+    def test_e5_what_are_no_limits(self, rates):
+        self.assertRaises(exception.LightOSBadReply, self.policy, **rates)
+
+    @ddt.data(*NO_MESSAGES, {}, {'UUID': POLICY, 'state': 7})
+    def test_e5_what_is_no_policy(self, data):
+        self.assertBad(replies.Policy.parse, data)
+
+
+@ddt.ddt
+class ProjectsTestCase(RepliesTestCase):
+
+    def test_d2_reads_the_names(self):
+        self.assertEqual(('a', 'b'), replies.parse_projects(PROJECTS))
+        self.assertEqual((), replies.parse_projects({}))
+
+    @ddt.data(*NO_MESSAGES, {'projects': 'x'}, {'projects': {'x': 1}},
+              {'projects': [None]}, {'projects': [{'name': 7}]})
+    def test_e5_what_is_no_list_of_projects(self, data):
+        self.assertBad(replies.parse_projects, data)
+
+
 @ddt.ddt
 class NamedTestCase(RepliesTestCase):
     """Answers to a look-up by name."""
@@ -263,6 +360,13 @@ class SnapshotTestCase(RepliesTestCase):
         self.assertEqual('Unknown', snapshot.state)
         self.assertEqual(
             {None}, set(snapshot._replace(uuid=None, state=None)))
+
+    @ddt.data(('60s', '60s'), ('0.5s', '0.5s'), ('0s', None), ('0.0s', None),
+              ('', None), (None, None))
+    @ddt.unpack
+    def test_d2_retention(self, time, read):
+        self.assertEqual(read, replies.Snapshot.parse(
+            {**SNAPSHOT, 'retentionTime': time}).retention)
 
     @ddt.data(*NO_MESSAGES, {}, {**SNAPSHOT, 'UUID': ''},
               {**SNAPSHOT, 'size': 'x'}, {**SNAPSHOT, 'state': 7},

@@ -76,6 +76,14 @@ class RetypeTestCase(base.LightOSTestCase):
         self.assertEqual(['GetVolume', 'UpdateVolume', 'GetVolume'],
                          self.server.operations())
 
+    def test_o2_volume_that_became_anothers_is_not_retyped(self):
+        self.server.fault('UpdateVolume', before=lambda request: setattr(
+            self.there, 'name', 'volume-' + UUID))
+        error = self.assertRaises(exception.LightOSError, self.retype_to,
+                                  'silver')
+        self.assert_tells(error, self.volume.id, self.there.uuid)
+        self.assertEqual(self.gold, self.there.qos_policy)
+
     def test_policy_that_is_there_changes_nothing(self):
         self.there.qos_policy = self.silver
         self.assertIs(True, self.retype_to('silver'))
@@ -155,6 +163,11 @@ class RetypeTestCase(base.LightOSTestCase):
             differences.get('compression') == ('<is> True', 'true'))
         self.assertIs(True, self.retype(extra_specs=differences))
         self.assertEqual([], self.changes())
+
+    def test_types_that_name_no_policy_differ_in_none(self):
+        self.assertIs(True, self.retype(extra_specs={
+            'lightos:qos_policy': (None, '')}))
+        self.assertEqual([], self.server.requests)
 
     def test_what_the_volume_has_already_is_no_change(self):
         # Its type left it open when the option was another one.
@@ -274,16 +287,37 @@ class RetypeTestCase(base.LightOSTestCase):
                                               self.there.compression))
 
     def test_retype_that_is_not_seen_is_undone(self):
-        self.server.work_time['UpdateVolume'] = 85
+        self.delay_update(85)
         error = self.assertRaises(
             exception.LightOSNotSeen, self.retype_to, 'silver',
             compression=(None, 'true'))
-        self.server.work_time.clear()
-        self.assert_tells(error, self.volume.id, 'Updating')
-        self.clock.advance(200)
+        self.assert_tells(error, self.volume.id, 'Updating',
+                          'It is what it was')
         self.assertEqual(
             {'compression': 'False', 'qosPolicyUUID': self.gold},
             self.changes()[-1])
+
+    def test_policy_that_cannot_be_undone_is_told(self):
+        self.there.qos_policy = ''
+        self.delay_update(85)
+        error = self.assertRaises(
+            exception.LightOSNotSeen, self.retype_to, 'silver')
+        self.assert_tells(error, 'the QoS policy silver now')
+
+    def test_volume_that_is_gone_when_a_retype_is_undone_is_told(self):
+        self.server.work_time['UpdateVolume'] = math.inf
+        undone_from = self.clock.monotonic() + 80
+        self.server.fault('GetVolume', status=404, times=None,
+                          when=lambda request: request.at > undone_from)
+        error = self.assertRaises(
+            exception.LightOSNotSeen, self.retype_to, 'silver')
+        self.assert_tells(error, 'It is gone')
+
+    def test_retype_that_was_never_begun_is_not_undone(self):
+        self.there.state = 'Updating'
+        error = self.assertRaises(
+            exception.LightOSNotSeen, self.retype_to, 'silver')
+        self.assertNotIn('what it was', str(error))
 
     def test_retype_that_hangs_says_what_is_left(self):
         self.server.work_time['UpdateVolume'] = math.inf

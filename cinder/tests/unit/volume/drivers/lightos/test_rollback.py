@@ -11,11 +11,16 @@
 #    under the License.
 """Reverting a volume to a snapshot."""
 
+from typing import Any
+
 import ddt
 
 from cinder import exception as cinder_exception
 from cinder.tests.unit.volume.drivers.lightos import base
+from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import exception
+
+SOMEBODY_ELSE = '0000000e-1111-4222-8333-444444444444'
 
 
 @ddt.ddt
@@ -33,6 +38,11 @@ class RevertTestCase(base.LightOSTestCase):
     def revert(self) -> None:
         self.driver.revert_to_snapshot(self.context, self.volume,
                                        self.snapshot)
+
+    def put_back_too(self, **old: Any) -> None:
+        """Have the rollback put back these attributes as well."""
+        self.server.fault('RollbackVolume', after=lambda _request:
+                          self.there.then.update(old))
 
     def test_v8_data_is_that_of_the_snapshot(self) -> None:
         self.revert()
@@ -57,23 +67,18 @@ class RevertTestCase(base.LightOSTestCase):
                                    for request in self.server.requests})
 
     @ddt.data({'name': 'renamed'}, {'acl': ('ALLOW_ANY',)},
-              {'ip_acl': ('ALLOW_ANY',)}, {'acl': ('nqn.other',)})
+              {'ip_acl': ('ALLOW_ANY',)}, {'acl': ('nqn.other',)},
+              {'name': 'renamed', 'acl': ('nqn.other',), 'ip_acl': ()})
     def test_v8_what_was_put_back_too_is_made_as_it_was(self, old) -> None:
         self.driver.initialize_connection(self.volume, self.host_connector())
         was = (self.there.name, self.there.acl, self.there.ip_acl)
-
-        def put_back(_request) -> None:
-            for name, value in old.items():
-                setattr(self.there, name, value)
-
-        self.server.fault('RollbackVolume', after=put_back)
+        self.put_back_too(**old)
         self.revert()
         self.assertEqual(was, (self.there.name, self.there.acl,
                                self.there.ip_acl))
 
     def test_v8_size_that_was_put_back_is_made_as_it_was(self) -> None:
-        self.server.fault('RollbackVolume', after=lambda _request: setattr(
-            self.there, 'size', 512 * 1024 ** 2))
+        self.put_back_too(size=512 * 1024 ** 2)
         self.revert()
         self.assertEqual(1024 ** 3, self.there.size)
 
@@ -81,15 +86,25 @@ class RevertTestCase(base.LightOSTestCase):
     def test_v8_what_a_retype_has_changed_is_made_as_it_was(self, old) -> None:
         self.there.qos_policy = self.server.add_policy('gold', limitBw={})
         was = (self.there.compression, self.there.qos_policy)
-
-        def put_back(_request) -> None:
-            for name, value in old.items():
-                setattr(self.there, name, value)
-
-        self.server.fault('RollbackVolume', after=put_back)
+        self.put_back_too(**old)
         self.revert()
         self.assertEqual(was, (self.there.compression,
                                self.there.qos_policy))
+
+    def test_v8_policy_that_was_renamed_meanwhile_is_put_back(self) -> None:
+        gold = self.server.add_policy('gold', limitBw={})
+        self.there.qos_policy = gold
+        self.put_back_too(qos_policy='')
+        self.server.fault('UpdateVolume', status=412, before=lambda _request:
+                          self.server.policies[0].update(name='bronze'))
+        self.revert()
+        self.assertEqual(gold, self.there.qos_policy)
+
+    def test_v8_what_was_not_put_back_costs_no_request(self) -> None:
+        self.revert()
+        self.assertEqual(
+            ['GetVolume', 'GetSnapshot', 'RollbackVolume', 'GetVolume',
+             'GetVolume'], self.server.operations())
 
     def test_v8_snapshot_that_goes_by_itself_will_do(self) -> None:
         self.server.snapshot(self.snapshot.name).retention = '3600s'
@@ -119,6 +134,12 @@ class RevertTestCase(base.LightOSTestCase):
         self.revert()
         self.assertEqual('old', self.there.data)
 
+    def test_e2_rollback_waits_as_long_as_the_cluster_asks(self) -> None:
+        self.server.fault('RollbackVolume', status=429,
+                          headers={'Retry-After': '20'})
+        self.revert()
+        self.assertEqual([20.0], self.clock.sleeps)
+
     def test_v8_what_another_writer_changes_is_not_taken_for_the_rollback(
             self) -> None:
         self.server.fault('RollbackVolume', before=lambda _request: setattr(
@@ -126,6 +147,24 @@ class RevertTestCase(base.LightOSTestCase):
         self.revert()
         self.assertEqual('old', self.there.data)
         self.assertEqual(2, self.server.operations().count('RollbackVolume'))
+
+    def test_v8_rollback_that_shows_late_is_waited_for(self) -> None:
+        self.server.work_time['RollbackVolume'] = 5
+        self.server.fault('GetVolume', skip=1, times=3,
+                          body=self.there.reply())
+        self.revert()
+        self.assertEqual('old', self.there.data)
+
+    def test_v8_rollback_that_shows_late_is_asked_for_once(self) -> None:
+        self.server.fault('GetVolume', skip=1, times=3,
+                          body=self.there.reply())
+        self.revert()
+        self.assertEqual(1, self.server.operations().count('RollbackVolume'))
+
+    def test_v8_volume_without_an_etag_is_rolled_back(self) -> None:
+        self.mock_object(fake_lightos.Resource, 'etag', '')
+        self.revert()
+        self.assertEqual('old', self.there.data)
 
     @ddt.data((400, 3), (403, 7), (501, 12))
     @ddt.unpack
@@ -142,6 +181,13 @@ class RevertTestCase(base.LightOSTestCase):
         self.driver.delete_volume(self.volume)
         self.assertRaises(cinder_exception.VolumeNotFound, self.revert)
 
+    @ddt.data('Failed', 'Deleting', 'Deleted')
+    def test_v8_volume_that_goes_meanwhile_is_an_error(self, state) -> None:
+        self.server.fault('RollbackVolume', ends=state)
+        error = self.assertRaises(cinder_exception.VolumeNotFound,
+                                  self.revert)
+        self.assert_tells(error, self.volume.id, self.there.uuid, 'is gone')
+
     def test_v8_snapshot_that_is_gone_is_an_error(self) -> None:
         self.driver.delete_snapshot(self.snapshot)
         self.assertRaises(cinder_exception.SnapshotNotFound, self.revert)
@@ -156,6 +202,26 @@ class RevertTestCase(base.LightOSTestCase):
         (sent,) = [request for request in self.server.requests
                    if request.operation == 'RollbackVolume']
         self.assertEqual(etag, sent.headers['If-Match'])
+
+    @ddt.data({}, {'status': 503, 'code': 14})
+    def test_o5_volume_that_became_anothers_is_not_rolled_back(
+            self, fault) -> None:
+        self.server.fault(
+            'RollbackVolume', before=lambda _request: setattr(
+                self.there, 'name', 'volume-' + SOMEBODY_ELSE), **fault)
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, self.volume.id, self.there.uuid,
+                          'is volume-%s by now' % SOMEBODY_ELSE)
+        self.assertEqual('new', self.there.data)
+
+    def test_v8_name_from_before_is_no_other_volume(self) -> None:
+        self.server.fault(
+            'RollbackVolume', lose_reply=True,
+            after=lambda _request: setattr(
+                self.there, 'name', 'volume-' + SOMEBODY_ELSE))
+        self.revert()
+        self.assertEqual(('old', self.volume.name),
+                         (self.there.data, self.there.name))
 
     def test_o2_volume_of_another_record_is_not_rolled_back(self) -> None:
         other = self.make_volume(create=True)

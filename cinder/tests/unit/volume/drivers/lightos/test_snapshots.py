@@ -206,6 +206,16 @@ class CreateTestCase(base.LightOSTestCase):
         self.assertEqual('Available', other.state)
         self.assertNotIn('DeleteSnapshot', self.server.operations())
 
+    def test_e4_volume_in_upper_case_is_the_same(self):
+        self.there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.volume.provider_id = 'default ' + self.there.uuid
+        self.volume.save()
+        self.snapshot = self.make_snapshot(self.volume)
+        mine = self.server.add_snapshot(self.snapshot.name, self.there)
+        self.server.fault('ListSnapshots', body={'snapshots': [
+            {**mine.reply(), 'sourceVolumeUUID': self.there.uuid.upper()}]})
+        self.assertIs(mine, self.create())
+
     @ddt.data('sourceVolumeUUID', 'sourceVolumeName', 'size', 'name')
     def test_e4_field_that_the_reply_lacks_is_no_difference(self, field):
         mine = self.server.add_snapshot(self.snapshot.name, self.there)
@@ -363,6 +373,12 @@ class DeleteTestCase(base.LightOSTestCase):
     def test_e2_delete_waits_out_passing_trouble(self, status, code):
         self.server.fault('DeleteSnapshot', status=status, code=code, times=3)
         self.delete()
+
+    def test_e2_delete_waits_as_long_as_the_cluster_asks(self):
+        self.server.fault('DeleteSnapshot', status=429,
+                          headers={'Retry-After': '20'})
+        self.delete()
+        self.assertEqual([20.0], self.clock.sleeps)
 
     @ddt.data({'status': 500}, {'status': 404}, {'lose_reply': True},
               {'status': 409}, {'hang': True})

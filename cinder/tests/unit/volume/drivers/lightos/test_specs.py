@@ -42,7 +42,7 @@ class SpecsTestCase(base.LightOSTestCase):
 
     def test_v1_volume_without_a_type_gets_the_defaults(self):
         volume = self.make_volume()
-        volume.volume_type_id = None
+        volume.volume_type_id = volume.volume_type = None
         self.assertEqual(
             specs.VolumeSpecs('default', 3, False, None),
             specs.of_volume(volume, self.driver.configuration))
@@ -99,6 +99,17 @@ class SpecsTestCase(base.LightOSTestCase):
     def test_o6_project_that_is_a_name(self, project):
         self.assertEqual(project, self.read(
             lightos__project_name=project).project)
+
+    @ddt.data('.', '..', 'a\n', '\ud800')
+    def test_o6_qos_policy_that_cannot_be_sent(self, policy):
+        error = self.assertRaises(exception.InvalidVolumeType, specs.read,
+                                  {'lightos:qos_policy': policy}, {})
+        self.assert_tells(error, 'lightos:qos_policy', repr(policy), 'UUID')
+
+    @ddt.data('gold & silver', 'Größe', '...')
+    def test_qos_policy_of_any_name(self, policy):
+        self.assertEqual(policy, self.read(
+            lightos__qos_policy=policy).qos_policy)
 
     def test_d1_empty_qos_policy_is_none(self):
         self.assertIsNone(self.read(lightos__qos_policy='').qos_policy)

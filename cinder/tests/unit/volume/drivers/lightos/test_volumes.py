@@ -12,10 +12,12 @@
 
 """Volumes on the cluster: found, made, changed and deleted until seen."""
 
+import logging
 import math
 from typing import Any, Optional
 
 import ddt
+import fixtures
 from oslo_utils import units
 
 from cinder import exception as cinder_exception
@@ -159,6 +161,7 @@ class CreateTestCase(base.LightOSTestCase):
                           'project default', uuid, 'is ' + state)
         self.assertEqual(['CreateVolume', 'GetVolume', 'DeleteVolume'],
                          self.server.operations())
+        self.assertIn('If-Match', self.server.requests[-1].headers)
 
     def test_v1_failed_volume_that_cannot_be_deleted_is_reported(self):
         self.server.fault('CreateVolume', ends='Failed')
@@ -308,6 +311,13 @@ class CreateTestCase(base.LightOSTestCase):
         self.assertEqual(ALL_CLOSED, self.create(volume).acl)
         self.assertNotIn('IPAcl', self.server.requests[-2].body)
 
+    def test_v1_adopted_volume_of_unknown_hosts_is_closed(self):
+        volume = self.make_volume()
+        reply = self.existing(volume, ip_acl=('192.0.2.1',)).reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply)
+        self.assertEqual(ALL_CLOSED, self.create(volume).ip_acl)
+
     def test_v1_adopted_volume_that_goes_again_is_an_error(self):
         volume = self.make_volume()
         self.existing(volume, acl=('nqn.other',))
@@ -425,6 +435,12 @@ class DeleteTestCase(base.LightOSTestCase):
         self.driver.delete_volume(self.volume)
         self.assert_deleted()
 
+    def test_e2_delete_waits_as_long_as_the_cluster_asks(self):
+        self.server.fault('DeleteVolume', status=429,
+                          headers={'Retry-After': '20'})
+        self.driver.delete_volume(self.volume)
+        self.assertEqual([20.0], self.clock.sleeps)
+
     @ddt.data({'status': 500}, {'status': 404}, {'lose_reply': True},
               {'status': 409}, {'hang': True})
     def test_v4_delete_is_looked_at_whatever_was_answered(self, fault):
@@ -455,11 +471,17 @@ class DeleteTestCase(base.LightOSTestCase):
     @ddt.data((400, 3), (400, 9), (412, None))
     @ddt.unpack
     def test_v4_held_by_snapshots_is_busy(self, status, code):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
         self.server.fault('DeleteVolume', status=status, code=code,
                           message='Volume has Snapshots', times=None)
         error = self.assertRaises(cinder_exception.VolumeIsBusy,
                                   self.driver.delete_volume, self.volume)
-        self.assert_tells(error, self.volume.name)
+        # Cinder's manager drops the text of the exception.
+        for text in (str(error), log.output):
+            for word in ('delete volume ' + self.volume.id, self.there.uuid,
+                         'project default', 'HTTP %d' % status,
+                         'Volume has Snapshots'):
+                self.assertIn(word, text)
 
     @ddt.data((400, 3), (400, 9))
     @ddt.unpack
@@ -470,6 +492,13 @@ class DeleteTestCase(base.LightOSTestCase):
         error = self.assertRaises(exception.LightOSError,
                                   self.driver.delete_volume, self.volume)
         self.assert_tells(error, 'volume has snapshots')
+
+    @ddt.data(401, 403, 501)
+    def test_v4_token_that_may_not_is_not_busy(self, status):
+        self.server.fault('DeleteVolume', status=status, times=None,
+                          message='no right to delete volumes or snapshots')
+        self.assertRaises(exception.LightOSRefused,
+                          self.driver.delete_volume, self.volume)
 
     @ddt.data(409, 503)
     def test_v4_passing_trouble_is_not_busy(self, status):
@@ -824,6 +853,17 @@ class FromSnapshotTestCase(base.LightOSTestCase):
             exception.LightOSNotOurs, self.driver.create_volume_from_snapshot,
             volume, self.snapshot)
 
+    def test_e4_source_in_upper_case_is_the_same(self):
+        self.there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.snapshot.provider_id = 'default ' + self.there.uuid
+        volume = self.make_volume()
+        mine = self.server.add_volume(
+            volume.name, ip_acl=ALL_CLOSED, source_name=self.there.name,
+            source_uuid=self.there.uuid.upper())
+        update = self.driver.create_volume_from_snapshot(volume,
+                                                         self.snapshot)
+        self.assertEqual('default ' + mine.uuid, update['provider_id'])
+
     def test_e4_source_that_the_reply_lacks_is_no_difference(self):
         volume = self.make_volume()
         mine = self.server.add_volume(volume.name, ip_acl=ALL_CLOSED,
@@ -974,6 +1014,53 @@ class CloneTestCase(base.LightOSTestCase):
             self.failure(volume), 'clone volume %s to volume %s'
             % (self.source.id, volume.id))
         self.assertNotIn('CreateVolume', self.server.operations())
+
+    def test_v3_snapshot_that_is_late_is_deleted(self):
+        self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
+        began = self.clock.monotonic()
+        self.assert_tells(self.failure(), 'is Creating')
+        self.assertEqual([], self.server.snapshots())
+        self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
+
+    @ddt.data({'status': 503}, {'hang': True})
+    def test_v3_snapshot_that_was_not_seen_is_deleted(self, fault):
+        began = self.clock.monotonic()
+        self.server.fault('CreateSnapshot', lose_reply=True)
+        self.server.fault(
+            'ListSnapshots', times=None, **fault,
+            when=lambda request: request.at < began + 0.8 * LONGEST)
+        self.failure()
+        self.assertEqual([], self.server.snapshots())
+
+    def test_v3_snapshot_that_cannot_be_looked_for_hides_no_error(self):
+        log = self.useFixture(fixtures.FakeLogger())
+        self.server.fault('CreateSnapshot', lose_reply=True)
+        self.server.fault('ListSnapshots', status=503, times=None)
+        volume = self.make_volume()
+        began = self.clock.monotonic()
+        self.assert_tells(self.failure(volume), 'HTTP 503')
+        self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
+        self.assertEqual(1, log.output.count(
+            'snapshot for_clone_%s_' % volume.id))
+        self.clock.advance(86400)
+        self.assertEqual([], self.server.snapshots())
+
+    def test_v3_snapshot_is_looked_for_where_its_volume_is(self):
+        self.server.projects['blue'] = ''
+        blue = self.make_type(lightos__project_name='blue')
+        self.source = self.make_volume(blue, create=True)
+        self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
+        self.server.fault(
+            'ListSnapshots', status=403, times=None,
+            when=lambda request: '/projects/default/' in request.path)
+        self.failure(self.make_volume(blue))
+        self.assertEqual([], self.server.snapshots())
+
+    def test_v1_clone_is_closed(self):
+        there = self.server.volume(self.source.name)
+        there.acl = there.ip_acl = ('ALLOW_ANY',)
+        made = self.clone()
+        self.assertEqual((ALL_CLOSED, ALL_CLOSED), (made.acl, made.ip_acl))
 
     def test_v2_larger_clone_is_there_on_return(self):
         self.server.work_time['CreateVolume'] = 20

@@ -27,6 +27,7 @@ class WaitingTestCase(testtools.TestCase):
         self.clock = self.useFixture(fake_lightos.FakeClock())
 
 
+@ddt.ddt
 class DeadlineTestCase(WaitingTestCase):
 
     def test_e1_counts_down_and_stays_at_zero(self):
@@ -36,6 +37,11 @@ class DeadlineTestCase(WaitingTestCase):
             seen.append((deadline.remaining, deadline.passed))
             self.clock.advance(6)
         self.assertEqual([(10, False), (4, False), (0, True)], seen)
+
+    @ddt.data((0.001, False), (0.0009, True))
+    @ddt.unpack
+    def test_e1_less_than_a_millisecond_is_no_time(self, seconds, passed):
+        self.assertIs(passed, waiting.Deadline(seconds).passed)
 
     def test_e1_tells_the_time_since_it_was_made(self):
         deadline = waiting.Deadline(10)
