@@ -284,9 +284,13 @@ class Cloud:
                 'SELECT provider_id FROM volumes WHERE id = ?', [volume])
         return str(found)
 
-    def log(self, name: str) -> str:
-        """Return the end of a service's log."""
-        return self._where.log(name).read_text(errors='replace')[-6000:]
+    def log(self, name: str, most: Optional[int] = 6000) -> str:
+        """Return the end of a service's log.
+
+        :param most: characters; None for all of it
+        """
+        text = self._where.log(name).read_text(errors='replace')
+        return text if most is None else text[-most:]
 
     def show_logs(self, test: testtools.TestCase, *names: str) -> None:
         """Have a test that fails show the logs of services."""
@@ -451,6 +455,17 @@ class Images:
             self._call('PUT', f'/{image}/file', data=file, headers={
                 'Content-Type': 'application/octet-stream'})
         return image
+
+    def register(self, name: str) -> str:
+        """Make a raw image without content; return its id."""
+        image: str = self._call('POST', '', json={
+            'name': name, 'disk_format': 'raw',
+            'container_format': 'bare'}).json()['id']
+        return image
+
+    def locate(self, image: str, url: str) -> None:
+        """Say what holds an image without content, as services do."""
+        self._call('POST', f'/{image}/locations', json={'url': url})
 
     def wait(self, image: str) -> dict[str, Any]:
         """Return the image when it is active."""

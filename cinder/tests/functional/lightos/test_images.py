@@ -304,6 +304,30 @@ class ImagesTest(testtools.TestCase):
                 imageRef=image)
         self.assertIn('unable to access requested image', str(refused))
 
+    def test_image_of_another_project_by_its_volume_is_not_cloned(
+            self) -> None:
+        path = self.file('pointed-at')
+        holder = self.holder(self.image(path, visibility='private'))
+        # With either image Glance deletes the volume.
+        self.addCleanup(
+            cloud.until, lambda: holder not in [
+                each['id'] for each in self.service.cinder.all('volumes')],
+            'the volume of the image has gone')
+        image = self.stranger.images.register('not theirs')
+        self.addCleanup(self.stranger.images.delete, image)
+        self.service.images.locate(image, f'cinder://{STORE}/{holder}')
+        cloud.until(
+            lambda: self.stranger.images.wait(image)['os_hash_value'],
+            'Glance has read the image')
+        self.service.cinder.wait('volume', holder)
+        volume = self.volume(self.stranger, imageRef=image)
+        # It has what Glance gives, and nothing by the driver.
+        self.assert_copied(volume)
+        self.assertIn(
+            f'Not cloning volume {holder}, which holds image {image}, to '
+            f'volume {volume}: the image is of project '
+            f'{self.projects[STRANGER]}.', self.cloud.log('cinder', None))
+
     def test_image_of_another_format_is_copied(self) -> None:
         path = self.file('converted')
         qcow2 = self.cloud.directory / 'image.qcow2'

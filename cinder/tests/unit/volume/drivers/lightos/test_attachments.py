@@ -25,6 +25,7 @@ from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder import objects
 from cinder.objects import fields
+from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import attachments
@@ -903,7 +904,7 @@ class WritersTestCase(AccessTestCase):
     def test_e7_attach_waits_for_a_detach_of_the_volume(self):
         self.blocks = True
         volume = self.record_of_its_own()
-        volume._name_id = self.volume.id  # locks go by the id alone
+        volume._name_id = fake.VOLUME2_ID  # locks go by the id alone
         self.assertFalse(self.during_detach(
             lambda: self.driver.initialize_connection(volume, self.second)))
         self.assert_in(self.second)

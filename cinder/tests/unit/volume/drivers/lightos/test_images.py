@@ -74,7 +74,9 @@ class LocationTestCase(base.LightOSTestCase):
               (('cinder://', None), ()), (('://' + OTHER_ID, None), ()),
               (('cinder://[' + OTHER_ID, None), ()),
               (('cinder://' + HEX_ID.upper(), None), (HEX_ID,)),
-              (('CINDER://store/' + HEX_ID.replace('-', ''), [
+              (('CINDER://store/' + HEX_ID.replace('-', ''), None),
+               (HEX_ID,)),
+              (('cinder://' + HEX_ID.upper(), [
                   {'url': 'cinder://' + HEX_ID}]), (HEX_ID,)),
               ((7, 'x'), ()), ((b'cinder://' + OTHER_ID.encode(), None), ()),
               ((None, [None, 7, 'x', [], {'url': 7}, {'url': {}},

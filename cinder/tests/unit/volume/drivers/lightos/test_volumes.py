@@ -139,6 +139,8 @@ class CreateTestCase(base.LightOSTestCase):
         made = self.create()
         self.assertEqual((ALL_CLOSED, ('ALLOW_ANY',)),
                          (made.acl, made.ip_acl))
+        self.assertEqual(['CreateVolume', 'GetVolume'],
+                         self.server.operations())
 
     def test_a9_create_on_a_cluster_without_ip_acls(self):
         self.server.ip_acl = False
@@ -1046,14 +1048,26 @@ class CloneTestCase(base.LightOSTestCase):
         self.assertEqual([], self.server.snapshots())
 
     def test_v3_snapshot_is_looked_for_where_its_volume_is(self):
-        self.server.projects['blue'] = ''
+        # That of its type is another, and closed to the token.
         blue = self.make_type(lightos__project_name='blue')
-        self.source = self.make_volume(blue, create=True)
+        self.record(self.source, {'volume_type_id': blue.id})
+        self.source.refresh()
         self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
         self.server.fault(
             'ListSnapshots', status=403, times=None,
-            when=lambda request: '/projects/default/' in request.path)
-        self.failure(self.make_volume(blue))
+            when=lambda request: '/projects/blue/' in request.path)
+        self.failure()
+        self.assertEqual([], self.server.snapshots())
+
+    def test_v3_snapshot_is_looked_for_where_its_own_volume_is(self):
+        self.server.projects['blue'] = ''
+        self.source = self.make_volume(
+            self.make_type(lightos__project_name='blue'), create=True)
+        other = self.server.add_volume('volume-' + SOMEBODY_ELSE)
+        self.record(self.source, {'migration_status': 'migrating',
+                                  'provider_id': 'default ' + other.uuid})
+        self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
+        self.failure()
         self.assertEqual([], self.server.snapshots())
 
     def test_v1_clone_is_closed(self):
