@@ -193,7 +193,7 @@ def _orphan_volume(op: operation.Operation, cluster: Cluster,
         own = lookup.find(op, identity.of_volume(record))
         if own and own.volume.uuid.lower() == uuid.lower():
             return []
-    for record in claimants[:1]:
+    for record in claimants:
         return [findings.orphan(
             'volume', project, volume,
             _('Cinder has volume %(id)s as %(recorded)s')

@@ -707,10 +707,47 @@ class NotFoundTestCase(AuditTestCase):
         self.assertEqual([], self.found())
 
     def test_no_second_look_where_nothing_was_suspected(self):
-        self.attached()
+        self.make_snapshot(self.attached(), create=True, status='available')
         self.clock.sleeps.clear()
         self.audit()
         self.assertEqual([], self.clock.sleeps)
+
+    def test_each_project_is_listed_once(self):
+        self.make_volume(create=True, status='available')
+        self.server.requests.clear()
+        self.audit()
+        once = self.server.operations()
+        self.make_volume(create=True, status='available')
+        self.server.requests.clear()
+        self.audit()
+        self.assertEqual(once, self.server.operations())
+
+    @ddt.data('volume', 'snapshot')
+    def test_record_that_another_backend_gets_before_the_second_look(self,
+                                                                     kept):
+        volume = self.make_volume(status='available' if kept == 'volume'
+                                  else 'creating')
+        if kept == 'snapshot':
+            self.make_snapshot(volume, status='available')
+
+        def move() -> None:
+            volume.host = 'elsewhere@other#other'
+            volume.save()
+
+        self.between_looks(move)
+        self.assertEqual([], self.found())
+
+    def test_orphan_that_is_renamed_before_the_second_look(self):
+        orphan = self.server.add_volume('volume-' + fake.VOLUME_ID)
+        self.between_looks(lambda: setattr(orphan, 'name', 'pvc'))
+        self.assertEqual([], self.found())
+
+    def test_temporary_snapshot_that_goes_before_the_second_look(self):
+        volume = self.make_volume(create=True, status='available')
+        left = self.server.add_snapshot('for_clone_' + volume.id,
+                                        self.on_cluster(volume))
+        self.between_looks(lambda: setattr(left, 'state', 'Deleting'))
+        self.assertEqual([], self.found())
 
     def test_looks_are_ten_seconds_apart(self):
         self.server.add_volume('volume-' + fake.VOLUME_ID)
@@ -993,6 +1030,7 @@ class TroubleTestCase(AuditTestCase):
         self.assertEqual((['missing'], 1), (
             [each['class'] for each in report['findings']],
             len(report['errors'])))
+        self.assertIn('audit volume volume-', report['errors'][0])
 
     @ddt.data('ListProjects', 'ListVolumes')
     def test_refusal_that_is_not_about_rights_is_told(self, operation):
@@ -1051,6 +1089,18 @@ class TroubleTestCase(AuditTestCase):
         self.assertEqual(([], 2), (report['findings'], self.status))
         self.assertIn('403', report['errors'][0])
 
+    def test_snapshot_in_a_project_that_the_token_does_not_open(self):
+        self.server.projects['closed'] = ''
+        self.server.fault(
+            'ListVolumes', status=403, times=None,
+            when=lambda request: '/closed/' in request.path)
+        self.make_snapshot(
+            self.make_volume(create=True, status='available'),
+            status='available', provider_id='closed ' + fake.UUID1)
+        report = self.audit()
+        self.assertEqual(([], 2), (report['findings'], self.status))
+        self.assertIn('403', report['errors'][0])
+
     def test_project_that_is_gone_has_nothing(self):
         self.make_volume(status='available',
                          provider_id='gone ' + fake.UUID1)
@@ -1089,10 +1139,19 @@ class TroubleTestCase(AuditTestCase):
         self.assertIn('1 snapshot records',
                       report['clusters'][0]['notes'][0])
 
-    def test_records_come_with_their_types(self):
-        self.make_volume(self.make_type(compression='<is> True'))
-        volume, = records.volumes()
-        self.assertTrue(volume.obj_attr_is_set('volume_type'))
+    def test_records_of_one_type_share_it(self):
+        volume_type = self.make_type(compression='<is> True')
+        for _each in range(2):
+            self.make_volume(volume_type)
+        first, second = records.volumes()
+        self.assertIs(first.volume_type, second.volume_type)
+
+    def test_deleted_snapshot_counts_only_where_it_is_asked_for(self):
+        snapshot = self.make_snapshot(self.make_volume())
+        snapshot.destroy()
+        self.assertIsNone(records.snapshot(snapshot.id))
+        self.assertEqual(snapshot.id, records.snapshot(
+            snapshot.id, deleted=True).id)
 
     def test_page_of_records_that_goes_altogether(self):
         self.mock_object(records, 'PAGE', 2)

@@ -21,6 +21,7 @@ import ddt
 import fixtures
 from oslo_config import cfg
 
+from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder import interface
 from cinder import objects
@@ -339,6 +340,23 @@ class SetupTestCase(base.LightOSTestCase):
                                   'get_connector_properties')
         self.driver.terminate_connection(volume, connector, **how)
         looked.assert_not_called()
+
+    @ddt.data(({}, '', True), ({}, 'snapshot-' + UUID, False),
+              ({'snapshot_id': UUID}, 'snapshot-' + UUID, True),
+              ({'snapshot_id': UUID}, '', False),
+              ({'source_volid': UUID}, '', False))
+    @ddt.unpack
+    def test_v4_failed_create_deletes_only_what_it_can_have_made(
+            self, record, source, deleted):
+        volume = self.make_volume(status='error', **record)
+        self.server.add_volume(volume.name, source_name=source)
+        self.driver.delete_volume(volume)
+        self.assertIs(deleted, self.server.volumes() == [])
+
+    def test_e7_lock_files_are_removed_without_a_driver(self):
+        remove = self.mock_object(coordination, 'synchronized_remove')
+        lightos.LightOSVolumeDriver.clean_volume_file_locks(UUID)
+        remove.assert_called_once_with('lightos-' + UUID)
 
     def test_export_is_nothing(self):
         volume = self.make_volume()
