@@ -46,6 +46,7 @@ FULL_STAGES=(
     'releasenotes   releasenotes'
     'cinder-24      cinder-24'
     'release        py3 -- release'
+    'cinder-tree    cinder-tree'
     'model          py3 -- model'
 )
 

@@ -246,6 +246,15 @@ class LabelsTest(AdministrationTestCase):
         self.cloud.wait_until_gone(volume_id)
         self.assertCountEqual(own, self.labels(uuid))
 
+    def test_unmanaged_volume_is_not_said_to_be_cinders(self) -> None:
+        uuid = self.make_foreign()
+        volume_id = self.manage({'source-id': uuid},
+                                volume_type=self.make_type())
+        self.cloud.openstack('volume', 'delete', '--remote', volume_id)
+        self.cloud.wait_until_gone(volume_id)
+        self.assertEqual([('cinder_unmanaged', volume_id)],
+                         self.labels(uuid))
+
     def test_migrated_volume_names_its_new_backend(self) -> None:
         volume_id = self.make_volume(volume_type=self.make_type())
         self.assert_labelled(volume_id)
@@ -449,7 +458,7 @@ class RetypeTest(AdministrationTestCase):
         volume_id = self.make_volume(volume_type=self.plain)
         there = self.assert_labelled(volume_id)['UUID']
         self.cloud.openstack('volume', 'set', '--type', compressed,
-                             '--retype-policy', 'on-demand', volume_id)
+                             '--migration-policy', 'on-demand', volume_id)
         until(lambda: self.type_of(volume_id) == compressed, 'it is retyped')
         message = self.assert_in_place(volume_id, there)
         self.assertEqual('true', message['compression'].lower())

@@ -181,7 +181,7 @@ class WholeMigrationTest(MigrationTestCase):
         volume_id = self.make_volume()
         self.forget(volume_id, recorded)
         self.cloud.openstack('volume', 'set', '--type', 'blue',
-                             '--retype-policy', 'on-demand', volume_id)
+                             '--migration-policy', 'on-demand', volume_id)
         self.wait_for_end(volume_id)
         volume = self.assert_alone(volume_id)
         self.assertEqual(('east', 'blue'), (volume.cluster, volume.project))

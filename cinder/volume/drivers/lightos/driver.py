@@ -434,7 +434,10 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         return _model(found)
 
     def unmanage(self, volume: Volume) -> None:
-        """The volume loses its labels and keeps its name."""
+        """The volume loses its labels and keeps its name.
+
+        :raises: LightOSRefused, LightOSNotSeen when it cannot lose them
+        """
         labelling.remove(
             self._operation(_('unmanage volume %s') % volume.id),
             identity.of_volume(volume))

@@ -11,9 +11,11 @@
 #    under the License.
 """Labelling volumes, as far as the cluster takes labels.
 
-Labels are best effort: no operation fails for want of them.
+Labels are best effort: no operation fails for want of them. Only to let a
+volume go they have to be taken off.
 """
 
+import contextlib
 from typing import Callable, Optional
 
 from oslo_log import log as logging
@@ -104,8 +106,16 @@ class Labelling:
 
 
 def remove(op: operation.Operation, sought: identity.VolumeIdentity) -> None:
-    """Take off what proves a volume to be Cinder's; it never raises."""
-    change(op, lambda op: lookup.find(op, sought), labels.let_go)
+    """Take off what proves a volume to be Cinder's.
+
+    This is no best effort: an audit may delete a volume that has no record
+    and says that it is Cinder's.
+
+    :raises: LightOSRefused, LightOSNotSeen
+    """
+    with contextlib.suppress(cinder_exception.VolumeNotFound):
+        changes.converge(op, lambda: lookup.find(op, sought),
+                         _plan(labels.let_go))
 
 
 def change(op: operation.Operation, look: Look,
@@ -118,18 +128,22 @@ def change(op: operation.Operation, look: Look,
         none is not to be had, and leaves them as they are
     :returns: the cluster's refusal, if it was one
     """
-    def plan(volume: replies.Volume) -> Optional[changes.Change]:
-        wanted = decide(volume.labels)
-        if not wanted or set(wanted) == set(volume.labels or ()):
-            return None
-        return changes.Change('set_volume_labels', {'labels': wanted})
-
     op = op.within(op.deadline.earlier(SHARE))
     try:
-        changes.converge(op, lambda: look(op), plan)
+        changes.converge(op, lambda: look(op), _plan(decide))
     except cinder_exception.CinderException as exc:
         LOG.warning('The labels of a LightOS volume may be out of date: %s',
                     exc)
         if isinstance(exc, exception.LightOSRefused):
             return str(exc)
     return None
+
+
+def _plan(decide: Callable[[Optional[labels.Labels]], labels.Labels]
+          ) -> Callable[[replies.Volume], Optional[changes.Change]]:
+    def plan(volume: replies.Volume) -> Optional[changes.Change]:
+        wanted = decide(volume.labels)
+        if not wanted or set(wanted) == set(volume.labels or ()):
+            return None
+        return changes.Change('set_volume_labels', {'labels': wanted})
+    return plan
