@@ -214,9 +214,11 @@ class RevertTestCase(base.LightOSTestCase):
                           'is volume-%s by now' % SOMEBODY_ELSE)
         self.assertEqual('new', self.there.data)
 
-    def test_v8_name_from_before_is_no_other_volume(self) -> None:
+    @ddt.data(True, False)
+    def test_v8_name_from_before_is_no_other_volume(self, lost) -> None:
+        self.server.work_time['RollbackVolume'] = 5
         self.server.fault(
-            'RollbackVolume', lose_reply=True,
+            'RollbackVolume', lose_reply=lost,
             after=lambda _request: setattr(
                 self.there, 'name', 'volume-' + SOMEBODY_ELSE))
         self.revert()
