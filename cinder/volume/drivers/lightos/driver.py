@@ -247,6 +247,13 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             LOG.info('Volume %s could not be managed and is forgotten; what '
                      'it was to be is left on the cluster.', volume.id)
             return
+        if volume.status == 'creating' and not volume.host:
+            # Cinder does this after it has handed a create that failed to the
+            # scheduler: another service may have made the volume by now. What
+            # was left here the create has deleted before it failed.
+            LOG.info('Volume %s is being made elsewhere; if there is one of '
+                     'its name on the cluster, it stays.', volume.id)
+            return
         op = self._operation(_('delete volume %s') % volume.id)
         sought = identity.of_volume(volume)
         volumes.delete(

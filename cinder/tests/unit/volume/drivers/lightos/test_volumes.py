@@ -523,6 +523,14 @@ class DeleteTestCase(base.LightOSTestCase):
         self.driver.delete_volume(self.volume)
         self.assertEqual(['ListVolumes'], self.server.operations())
 
+    def test_e7_volume_made_again_elsewhere_is_not_deleted(self):
+        # So Cinder calls it when it has handed a failed create on.
+        volume = self.make_volume(create=True, status='creating')
+        volume.update({'host': None})
+        volume.save()
+        self.driver.delete_volume(volume)
+        self.assertEqual('Available', self.server.volume(volume.name).state)
+
 
 @ddt.ddt
 class ExtendTestCase(base.LightOSTestCase):
