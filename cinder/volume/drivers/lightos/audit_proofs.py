@@ -193,11 +193,11 @@ def _orphan_volume(op: operation.Operation, cluster: Cluster,
         own = lookup.find(op, identity.of_volume(record))
         if own and own.volume.uuid.lower() == uuid.lower():
             return []
-    for record in claimants:
+    if claimants:
         return [findings.orphan(
             'volume', project, volume,
             _('Cinder has volume %(id)s as %(recorded)s')
-            % {'id': record.id, 'recorded': record.provider_id},
+            % {'id': claimants[0].id, 'recorded': claimants[0].provider_id},
             _('compare the two'))]
     present = dict(volume.labels or ())
     last = records.volume(present.get(labels.VOLUME, name_id), deleted=True)

@@ -249,8 +249,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
             return
         if volume.status == 'creating' and not volume.host:
             # Cinder does this after it has handed a create that failed to the
-            # scheduler: another service may have made the volume by now. What
-            # was left here the create has deleted before it failed.
+            # scheduler: another service may have made the volume by now, and
+            # nothing tells that one from what the create could not delete.
             LOG.info('Volume %s is being made elsewhere; if there is one of '
                      'its name on the cluster, it stays.', volume.id)
             return
