@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
 
     :param name: the full one
     :param text: all that it printed
-    :param error: the last line of its traceback
+    :param error: what its traceback ends with
     """
     name: str
     status: str
@@ -128,10 +128,12 @@ def recorded_outcomes(suite: str) -> list[Outcome]:
     def add(test: Any) -> None:
         details = {name: detail.as_text()
                    for name, detail in test['details'].items()}
-        errors = details.get('traceback', '').split('\n')
+        traceback = details.get('traceback', '').splitlines()
+        error = list(itertools.takewhile(
+            lambda line: not line.startswith('  '), reversed(traceback)))
         outcomes.append(Outcome(
             test['id'], test['status'], '\n'.join(details.values()),
-            next((line for line in reversed(errors) if line.strip()), '')))
+            ' '.join(' '.join(reversed(error)).split())[:500]))
 
     recorded = stestr(suite, 'last', '--subunit', captured=True).stdout
     stream = testtools.StreamToDict(add)
