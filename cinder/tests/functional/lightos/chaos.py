@@ -26,9 +26,9 @@ import threading
 import time
 from typing import Any, Callable, Iterator, Mapping, Optional
 
-from cinder.tests.functional.lightos import cinder_services
 from cinder.tests.functional.lightos import controllers
-from demo import errors  # found by cinder_services
+from cinder.tests.functional.lightos import waiting
+from demo import errors  # found by controllers
 
 GIB = 1 << 30
 CLIENTS = 16
@@ -621,7 +621,7 @@ class Run:
             'size': 1, 'volume_type': controllers.SHARED_TYPE}})
             ['volume']['id'] for _number in range(SHARED)]
         for volume_id in shared:
-            cinder_services.until(
+            waiting.until(
                 lambda: self._subject.api.call(
                     'GET', f'/volumes/{volume_id}')['volume']['status'] ==
                 'available', 'a shared volume is made')
@@ -833,7 +833,7 @@ class Recovery:
         # Snapshots first: their volumes cannot go before them.
         for kind, each in sorted(doomed):
             call('DELETE', f'/{kind}/{each}')
-            cinder_services.until(
+            waiting.until(
                 lambda: self._state(each) in (None, 'error_deleting'),
                 f'{kind[:-1]} {each} is deleted', OPERATION_TIME)
         self._extend_to_what_is_there()
@@ -848,7 +848,7 @@ class Recovery:
             if kind == 'sizes':
                 call('POST', f'/volumes/{each}/action', {'os-extend': {
                     'new_size': sizes[each] // GIB}})
-                cinder_services.until(
+                waiting.until(
                     lambda: self._state(each) == 'available',
                     f'volume {each} is extended', OPERATION_TIME)
 

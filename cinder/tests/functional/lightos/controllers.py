@@ -33,6 +33,7 @@ import pymysql
 import pymysql.cursors
 
 from cinder.tests.functional.lightos import cinder_services
+from cinder.tests.functional.lightos import waiting
 from demo import block_storage  # found by cinder_services
 from demo import cluster
 from demo import environment
@@ -55,7 +56,7 @@ CLUSTER_TIME = 0.2
 ANSWER_TIME = 0.2
 SHARED_TYPE = 'shared'
 
-until = cinder_services.until
+until = waiting.until
 
 
 class Programs:
