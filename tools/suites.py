@@ -85,10 +85,16 @@ PY3_SUITES = ['unit', 'simulator', 'shipped', 'compliance']
 
 
 class Outcome(NamedTuple):
-    """What became of one test: its full name, status and what it printed."""
+    """What became of one test.
+
+    :param name: the full one
+    :param text: all that it printed
+    :param error: what its traceback ends with
+    """
     name: str
     status: str
     text: str
+    error: str = ''
 
     @property
     def short_name(self) -> str:
@@ -120,9 +126,14 @@ def recorded_outcomes(suite: str) -> list[Outcome]:
     outcomes = []
 
     def add(test: Any) -> None:
-        text = '\n'.join(detail.as_text()
-                         for detail in test['details'].values())
-        outcomes.append(Outcome(test['id'], test['status'], text))
+        details = {name: detail.as_text()
+                   for name, detail in test['details'].items()}
+        traceback = details.get('traceback', '').splitlines()
+        error = list(itertools.takewhile(
+            lambda line: not line.startswith('  '), reversed(traceback)))
+        outcomes.append(Outcome(
+            test['id'], test['status'], '\n'.join(details.values()),
+            ' '.join(' '.join(reversed(error)).split())[:500]))
 
     recorded = stestr(suite, 'last', '--subunit', captured=True).stdout
     stream = testtools.StreamToDict(add)
@@ -205,6 +216,8 @@ def run(suite: str, arguments: list[str]) -> bool:
     for outcome in outcomes:
         if outcome.status == 'skip' and not passed:
             print(f'{suite}: not run: {outcome.text.strip()}')
+        elif outcome.status not in ('success', 'xfail', 'skip'):
+            print(f'{suite}: failed: {outcome.short_name}: {outcome.error}')
     print(f'{suite}: {passed} passed, {failed} failed, {skipped} skipped',
           flush=True)
     return not failed
