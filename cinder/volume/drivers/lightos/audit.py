@@ -42,6 +42,8 @@ from cinder.volume.drivers.lightos import audit_records as records
 from cinder.volume.drivers.lightos import audit_report as reports
 from cinder.volume.drivers.lightos import cluster
 from cinder.volume.drivers.lightos import connection
+from cinder.volume.drivers.lightos import exception
+from cinder.volume.drivers.lightos import listing
 from cinder.volume.drivers.lightos import options
 
 CONF = cfg.CONF
@@ -223,8 +225,47 @@ def _clusters(args: argparse.Namespace) -> _Chosen:
         except cinder_exception.CinderException as exc:
             errors.append(_('backend %(name)s: %(why)s')
                           % {'name': name, 'why': exc})
-    return _Chosen(tuple(proofs.Cluster(uuid, tuple(of_it))
-                         for uuid, of_it in backends.items()), tuple(errors))
+    return _Chosen(tuple(
+        proofs.Cluster(uuid, together) for uuid, of_it in backends.items()
+        for together in _by_token(of_it)), tuple(errors))
+
+
+def _by_token(backends: Sequence[records.Backend]
+              ) -> list[tuple[records.Backend, ...]]:
+    """Put the backends of a cluster together that one token is enough for.
+
+    A cluster-admin's is enough for all; a project's does not open the LightOS
+    projects of the others. The backend that has it comes first.
+    """
+    tokens: dict[tuple[Any, ...], list[records.Backend]] = {}
+    for backend in backends:
+        tokens.setdefault(
+            (backend.conf.safe_get('lightos_jwt_file'),
+             backend.conf.lightos_jwt), []).append(backend)
+    groups = list(tokens.values())
+    if len(groups) == 1:
+        return [tuple(backends)]
+    for group in groups:
+        if _opens_all(group[0]):
+            return [(*group, *(backend for other in groups
+                               if other is not group for backend in other))]
+    return [tuple(group) for group in groups]
+
+
+def _opens_all(backend: records.Backend) -> bool:
+    """Whether a backend's token may list the LightOS projects.
+
+    Any other trouble is told when the backend is audited.
+    """
+    op = proofs.Cluster('', (backend,)).operation(
+        _('list the LightOS projects'))
+    try:
+        listing.projects(op)
+    except exception.LightOSRefused as exc:
+        return exc.status != 403
+    except cinder_exception.CinderException:
+        pass
+    return True
 
 
 def _is_ours(name: str) -> bool:

@@ -911,6 +911,63 @@ class BackendsTestCase(AuditTestCase):
         self.assertEqual(['second'], [each['backend']
                                       for each in report['findings']])
 
+    def confine(self, token: str, project: str) -> None:
+        """Let a token open nothing but one LightOS project."""
+        self.server.projects[project] = ''
+        self.server.fault(
+            status=403, times=None, when=lambda request: (
+                request.token == token and (
+                    request.operation == 'ListProjects' or
+                    '/projects/' in request.path and
+                    '/projects/%s/' % project not in request.path)))
+
+    def test_backends_with_tokens_of_a_project_each(self):
+        self.configure(lightos_jwt='token-of-one')
+        self.add_backend('second', lightos_jwt='token-of-two')
+        self.confine('token-of-one', 'one')
+        self.confine('token-of-two', 'two')
+        for backend, project in (('lightos', 'one'), ('second', 'two')):
+            self.make_volume(status='available',
+                             provider_id='%s %s' % (project, uuid.uuid4()),
+                             launched_at=timeutils.utcnow(),
+                             host='controller@%s#x' % backend)
+        report = self.audit()
+        self.assertEqual([], report['errors'])
+        self.assertEqual([['lightos'], ['second']], [
+            each['backends'] for each in report['clusters']])
+        self.assertEqual([('lightos', 'missing'), ('second', 'missing')], [
+            (each['backend'], each['class']) for each in report['findings']])
+
+    def test_token_that_opens_all_projects_is_enough_for_all_backends(self):
+        self.configure(lightos_jwt='token-of-one')
+        self.add_backend('second', lightos_jwt='token-of-all')
+        self.confine('token-of-one', 'one')
+        self.server.projects['two'] = ''
+        for backend, project in (('lightos', 'one'), ('second', 'two')):
+            self.make_volume(status='available',
+                             provider_id='%s %s' % (project, uuid.uuid4()),
+                             host='controller@%s#x' % backend)
+        report = self.audit()
+        self.assertEqual([], report['errors'])
+        self.assertEqual([['second', 'lightos']], [
+            each['backends'] for each in report['clusters']])
+        self.assertEqual(['lightos', 'second'], sorted(
+            each['backend'] for each in report['findings']))
+
+    def assert_told_once(self, status: int) -> None:
+        self.configure(lightos_jwt='token-of-one')
+        self.add_backend('second', lightos_jwt='token-of-two')
+        self.server.fault('ListProjects', status=status, times=None)
+        report = self.audit()
+        self.assertEqual((1, 2), (len(report['errors']), self.status))
+        self.assertIn(str(status), report['errors'][0])
+
+    def test_one_of_two_tokens_that_is_not_good_is_told_once(self):
+        self.assert_told_once(401)
+
+    def test_projects_that_the_cluster_does_not_list_are_told_once(self):
+        self.assert_told_once(500)
+
     def test_each_backend_counts_its_own_records(self):
         volume = self.make_volume(create=True, status='available')
         for _each in range(2):
