@@ -162,6 +162,7 @@ run_stage() {
     fi
     printf '%-7s %4d s  %d passed, %d failed, %d skipped%s\n' "$result" \
         $((SECONDS - started)) "$passed" "$failed" "$skipped" "$note"
+    sed -n 's/^[a-z]*: failed: /  /p' "$log"
     PASSED=$((PASSED + passed))
     FAILED=$((FAILED + failed))
     SKIPPED=$((SKIPPED + skipped))

@@ -26,21 +26,28 @@ fails if one of them passes, if a listed test does not exist, and if a test
 that is not listed fails.
 """
 
+import ctypes
 import importlib.util
 import io
 import itertools
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 from typing import Any, NamedTuple, Optional
 
+import psutil
 import subunit
 import testtools
 
 TREE = pathlib.Path(__file__).resolve().parent.parent
 # By the environment: two of them may be at work at the same time.
 RESULTS = TREE / '.stestr' / pathlib.Path(sys.prefix).name
+# Seconds from SIGTERM to SIGKILL.
+GRACE = 10
+# linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
 SHIPPED_EXCEPTIONS = TREE / 'tools' / 'shipped_tests.txt'
 
 
@@ -85,10 +92,16 @@ PY3_SUITES = ['unit', 'simulator', 'shipped', 'compliance']
 
 
 class Outcome(NamedTuple):
-    """What became of one test: its full name, status and what it printed."""
+    """What became of one test.
+
+    :param name: the full one
+    :param text: all that it printed
+    :param error: what its traceback ends with
+    """
     name: str
     status: str
     text: str
+    error: str = ''
 
     @property
     def short_name(self) -> str:
@@ -120,9 +133,14 @@ def recorded_outcomes(suite: str) -> list[Outcome]:
     outcomes = []
 
     def add(test: Any) -> None:
-        text = '\n'.join(detail.as_text()
-                         for detail in test['details'].values())
-        outcomes.append(Outcome(test['id'], test['status'], text))
+        details = {name: detail.as_text()
+                   for name, detail in test['details'].items()}
+        traceback = details.get('traceback', '').splitlines()
+        error = list(itertools.takewhile(
+            lambda line: not line.startswith('  '), reversed(traceback)))
+        outcomes.append(Outcome(
+            test['id'], test['status'], '\n'.join(details.values()),
+            ' '.join(' '.join(reversed(error)).split())[:500]))
 
     recorded = stestr(suite, 'last', '--subunit', captured=True).stdout
     stream = testtools.StreamToDict(add)
@@ -205,13 +223,45 @@ def run(suite: str, arguments: list[str]) -> bool:
     for outcome in outcomes:
         if outcome.status == 'skip' and not passed:
             print(f'{suite}: not run: {outcome.text.strip()}')
+        elif outcome.status not in ('success', 'xfail', 'skip'):
+            print(f'{suite}: failed: {outcome.short_name}: {outcome.error}')
     print(f'{suite}: {passed} passed, {failed} failed, {skipped} skipped',
           flush=True)
     return not failed
 
 
+def adopt_orphans() -> None:
+    """Have what a killed test has started become a child of this process."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_children() -> None:
+    """End what the tests have left running, as they do when they are killed.
+
+    Ending some may have others become children.
+    """
+    for _round in range(3):
+        children = psutil.Process().children(recursive=True)
+        for child in children:
+            child.terminate()
+        _gone, alive = psutil.wait_procs(children, GRACE)
+        for child in alive:
+            child.kill()
+        psutil.wait_procs(alive, GRACE)
+
+
 def main() -> int:
-    arguments = sys.argv[1:]
+    adopt_orphans()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return run_suites(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        end_children()
+
+
+def run_suites(arguments: list[str]) -> int:
     suites = list(itertools.takewhile(SUITES.__contains__, arguments))
     arguments = arguments[len(suites):]
     if not suites:

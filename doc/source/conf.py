@@ -24,7 +24,11 @@ master_doc = 'index'
 project = 'Lightbits LightOS volume driver'
 copyright = '2026, OpenStack contributors'
 
+html_css_files = ['tests.css']
+html_static_path = ['_static']
 html_theme = 'openstackdocs'
 openstackdocs_auto_name = False
 openstackdocs_auto_version = False
+# A block without a language is what a program printed, not Python.
+highlight_language = 'none'
 pygments_style = 'native'

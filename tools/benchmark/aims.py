@@ -237,10 +237,10 @@ def _stats_do_not_grow(result: Row) -> Aim:
 def _lists_do_not_grow(result: Row) -> Aim:
     few, many = _extremes(result, 'list', 1000)
     if few is None or many is None:
-        return Aim('No list holds more than a page or two in memory',
+        return Aim('To go through all volumes keeps a page or two in memory',
                    '', None)
     return Aim(
-        'No list holds more than a page or two in memory',
+        'To go through all volumes keeps a page or two in memory',
         'at most %.1f MiB at a time with %d volumes (one page), %.1f MiB '
         'with %d' % (few['memory'] / 2 ** 20, few['volumes'],
                      many['memory'] / 2 ** 20, many['volumes']),

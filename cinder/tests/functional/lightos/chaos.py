@@ -15,6 +15,7 @@ What happens, and to what, follows from a seed alone; when it happens depends
 on the machine, too.
 """
 
+from concurrent import futures
 import contextlib
 import dataclasses
 import itertools
@@ -25,9 +26,9 @@ import threading
 import time
 from typing import Any, Callable, Iterator, Mapping, Optional
 
-from cinder.tests.functional.lightos import cinder_services
 from cinder.tests.functional.lightos import controllers
-from demo import errors  # found by cinder_services
+from cinder.tests.functional.lightos import waiting
+from demo import errors  # found by controllers
 
 GIB = 1 << 30
 CLIENTS = 16
@@ -155,7 +156,8 @@ class Client(threading.Thread):
         self._random = random.Random(f'{seed} client {number}')
         self._count = count
         self._pace = pace
-        self._api = subject.new_api()
+        self._subject = subject
+        self._of_thread = threading.local()
         self._shared = shared
         host = number % HOSTS + 1
         self.connector = {
@@ -192,7 +194,8 @@ class Client(threading.Thread):
                 ('clone', 3 if len(self._volumes) < 5 else 0,
                  list(self._volumes), self._clone),
                 ('attach', 5, unattached, self._attach),
-                ('detach', 4, list(self._attachments), self._detach),
+                ('detach', 3, list(self._attachments), self._detach),
+                ('hand over', 4, list(self._attachments), self._hand_over),
                 ('delete', 4 if len(self._volumes) > 2 else 1, free,
                  self._delete_volume),
                 ('delete snapshot', 3, list(self._snapshots),
@@ -225,8 +228,10 @@ class Client(threading.Thread):
             begun, time.monotonic(), end, text))
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
+        if not hasattr(self._of_thread, 'api'):
+            self._of_thread.api = self._subject.new_api()
         try:
-            return self._api.call(method, path, body)
+            return self._of_thread.api.call(method, path, body)
         except errors.DemoError as error:
             for status in (400, 404, 409):
                 if f': {status} ' in str(error):
@@ -334,6 +339,14 @@ class Client(threading.Thread):
         with self._noted('detach', volume_id):
             self._call('DELETE', f'/attachments/{attachment_id}')
             del self._attachments[attachment_id]
+
+    def _hand_over(self, attachment_id: str) -> None:
+        """Detach for one machine of the host, attach for another one."""
+        volume_id = self._attachments[attachment_id]
+        with futures.ThreadPoolExecutor(1) as other_machine:
+            attached = other_machine.submit(self._attach, volume_id)
+            self._detach(attachment_id)
+        attached.result()
 
 
 def _with(action: Callable[[str], None], subject: str) -> Callable[[], None]:
@@ -590,7 +603,8 @@ class Run:
         self._work()
         minutes = (time.monotonic() - begun) / 60
         harmed = excused(self._operations, self._happened)
-        recovery = Recovery(self._subject, harmed)
+        recovery = Recovery(self._subject, [each for each in harmed
+                                            if each.end != DONE])
         recovery.let_cinder_recover()
         error_states = recovery.error_states()
         driver, explained = recovery.judge()
@@ -607,7 +621,7 @@ class Run:
             'size': 1, 'volume_type': controllers.SHARED_TYPE}})
             ['volume']['id'] for _number in range(SHARED)]
         for volume_id in shared:
-            cinder_services.until(
+            waiting.until(
                 lambda: self._subject.api.call(
                     'GET', f'/volumes/{volume_id}')['volume']['status'] ==
                 'available', 'a shared volume is made')
@@ -649,7 +663,8 @@ class Run:
 class Recovery:
     """What Cinder, and then an operator, makes of what is left.
 
-    :param harmed: the operations that met a fault of Cinder
+    :param harmed: the operations that met a fault of Cinder, and of which
+        Cinder does not say that they are done
     """
 
     def __init__(self, subject: controllers.Controllers,
@@ -818,7 +833,7 @@ class Recovery:
         # Snapshots first: their volumes cannot go before them.
         for kind, each in sorted(doomed):
             call('DELETE', f'/{kind}/{each}')
-            cinder_services.until(
+            waiting.until(
                 lambda: self._state(each) in (None, 'error_deleting'),
                 f'{kind[:-1]} {each} is deleted', OPERATION_TIME)
         self._extend_to_what_is_there()
@@ -833,7 +848,7 @@ class Recovery:
             if kind == 'sizes':
                 call('POST', f'/volumes/{each}/action', {'os-extend': {
                     'new_size': sizes[each] // GIB}})
-                cinder_services.until(
+                waiting.until(
                     lambda: self._state(each) == 'available',
                     f'volume {each} is extended', OPERATION_TIME)
 

@@ -27,14 +27,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from typing import Any, Callable, Mapping, NamedTuple, Optional, TypeVar
+from typing import Any, Mapping, NamedTuple, Optional
 import unittest
 
 TREE = pathlib.Path(__file__).resolve().parents[4]
 HERE = pathlib.Path(__file__).resolve().parent
 
 sys.path[:0] = [str(TREE / 'tools')]
+from cinder.tests.functional.lightos import waiting  # noqa: E402
 from demo import block_storage  # noqa: E402
 from demo import environment  # noqa: E402
 from demo import errors  # noqa: E402
@@ -43,10 +43,8 @@ from demo import processes  # noqa: E402
 from demo import rest  # noqa: E402
 from demo import services  # noqa: E402
 
-# Seconds that Cinder may work on one thing, and that RabbitMQ may start.
-WORK_TIME = 60
+# Seconds that RabbitMQ may take to start.
 BROKER_TIME = 60
-PAUSE = 0.1
 # Two clusters; the first has two backends.
 CLUSTERS = {'east': '127.0.0.11', 'west': '127.0.0.21'}
 BACKENDS = {'east': 'east', 'annex': 'east', 'west': 'west'}
@@ -56,26 +54,11 @@ CLUSTER_TIME = 0.05
 # What a volume holds in these tests; a block, for dd and O_DIRECT.
 CONTENT_SIZE = 4096
 
-T = TypeVar('T')
+until = waiting.until
 
 
 class Gone(Exception):
     """What was looked for is not there."""
-
-
-def until(seen: Callable[[], T], what: str, seconds: float = WORK_TIME) -> T:
-    """Return the first true value of seen.
-
-    :raises AssertionError: there is none in time
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        value = seen()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f'Not after {seconds} s: {what}')
-        time.sleep(PAUSE)
 
 
 class Broker:
@@ -296,7 +279,7 @@ class Cloud:
                  'OS_ENDPOINT': self.url,
                  'OS_VOLUME_API_VERSION': block_storage.MICROVERSION},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=WORK_TIME)
+            stderr=subprocess.STDOUT, text=True, timeout=waiting.WORK_TIME)
         if bool(ended.returncode) != fails:
             raise AssertionError(f'openstack {" ".join(words)}: exit status '
                                  f'{ended.returncode}\n{ended.stdout}')

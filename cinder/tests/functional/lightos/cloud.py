@@ -16,6 +16,7 @@ lightos_simulator/private.py: the machine does not see it.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -26,8 +27,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Iterator, Mapping, Optional, Sequence
 import unittest
 
 import os_brick
@@ -42,6 +42,7 @@ TREE = pathlib.Path(__file__).resolve().parents[4]
 HERE = pathlib.Path(__file__).resolve().parent
 
 sys.path[:0] = [str(TREE / 'tools'), str(TREE)]
+from cinder.tests.functional.lightos import waiting  # noqa: E402
 from demo import block_storage  # noqa: E402
 from demo import environment  # noqa: E402
 from demo import errors  # noqa: E402
@@ -104,20 +105,7 @@ def make_environment(name: str, requirements: str) -> pathlib.Path:
     return directory
 
 
-def until(seen: Callable[[], Any], what: str,
-          seconds: float = WORK_TIME) -> Any:
-    """Return the first true value of seen.
-
-    :raises AssertionError: there is none in time
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        value = seen()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f'Not after {seconds} s: {what}')
-        time.sleep(0.2)
+until = functools.partial(waiting.until, seconds=WORK_TIME)
 
 
 class Cloud:

@@ -33,6 +33,7 @@ import pymysql
 import pymysql.cursors
 
 from cinder.tests.functional.lightos import cinder_services
+from cinder.tests.functional.lightos import waiting
 from demo import block_storage  # found by cinder_services
 from demo import cluster
 from demo import environment
@@ -49,11 +50,13 @@ CLUSTER = 'lightos-controllers'
 SERVE_TIME = 60
 START_TIME = 120
 COMMAND_TIME = 300
-# Seconds that the cluster works on each request after answering.
+# Seconds that the cluster works on each request after answering, and those
+# that it takes to answer a question: what was read is old when it is used.
 CLUSTER_TIME = 0.2
+ANSWER_TIME = 0.2
 SHARED_TYPE = 'shared'
 
-until = cinder_services.until
+until = waiting.until
 
 
 class Programs:
@@ -145,6 +148,9 @@ class Controllers:
             ['--nodes', '3', '--first-address', f'{self.network}.11',
              '--work-time', str(CLUSTER_TIME)])
         self.control = rest.Api(self.simulator.control, {})
+        self.control.call('POST', '/faults', {
+            'action': 'delay', 'operation': '^GET ', 'times': None,
+            'delay': ANSWER_TIME})
         self.url = f'http://127.0.0.1:{api_port}/v3'
         until(self._database_serves, 'MariaDB serves', SERVE_TIME)
         self._configure(api_port)

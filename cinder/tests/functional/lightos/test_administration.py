@@ -22,9 +22,10 @@ import ddt
 
 from cinder.tests.functional.lightos import cinder_services
 from cinder.tests.functional.lightos import test_operations
+from cinder.tests.functional.lightos import waiting
 
 errors = cinder_services.errors
-until = cinder_services.until
+until = waiting.until
 GIB = 1024 ** 3
 MANY = 10000
 CLOSED = {'values': ['ALLOW_NONE']}

@@ -87,7 +87,8 @@ class DevStackTest(testtools.TestCase):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
             env={'PATH': os.environ['PATH'], 'PYTHON': sys.executable,
                  'PLUGIN': str(PLUGIN), 'CINDER_CONF': str(self.conf),
-                 'CINDER_DIR': str(self.directory / 'cinder'), **localrc})
+                 'CINDER_DIR': str(self.directory / 'cinder'),
+                 'CINDER_ENABLED_BACKENDS': 'lightos:lightos', **localrc})
         self.assertEqual(status, ended.returncode, ended.stdout)
         return ended.stdout
 
@@ -118,6 +119,10 @@ class DevStackTest(testtools.TestCase):
              for name in ('one', 'two')},
             self.configure(CINDER_ENABLED_BACKENDS='lightos:one,lightos:two',
                            LIGHTOS_API_PORT='8443'))
+
+    def test_settings_choose_no_backend(self) -> None:
+        # DevStack's lib/cinder has chosen when it reads them.
+        self.assertEqual({}, self.configure(CINDER_ENABLED_BACKENDS=''))
 
     def test_configure_takes_token_and_authority(self) -> None:
         section = self.configure(LIGHTOS_JWT_FILE='/etc/token',

@@ -22,7 +22,7 @@ import pathlib
 import sys
 import tempfile
 import time
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import ddt
 import testtools
@@ -30,6 +30,7 @@ import testtools
 TREE = pathlib.Path(__file__).resolve().parents[4]
 
 sys.path.insert(0, str(TREE / 'tools'))
+from cinder.tests.functional.lightos import waiting  # noqa: E402
 from demo import block_storage  # noqa: E402
 from demo import cluster  # noqa: E402
 from demo import errors  # noqa: E402
@@ -38,14 +39,12 @@ from demo import processes  # noqa: E402
 from demo import rest  # noqa: E402
 from demo import services  # noqa: E402
 
-# Seconds that Cinder may work on one thing, and that it may take to tell the
-# scheduler of a change: several periods of the statistics.
-WORK_TIME = 60
+# Seconds that Cinder may take to tell the scheduler of a change: several
+# periods of the statistics.
 STATS_PERIOD = 20
 STATS_TIME = 90
 # Requests of the two backends in a period.
 STATS_REQUESTS = 2 * 2
-PAUSE = 0.1
 GIB = 1024 ** 3
 # What the simulated cluster can hold in GiB, and how many times that Cinder
 # provisions by default.
@@ -61,6 +60,8 @@ NOWHERE = ('schedule allocate volume:'
            'Could not find any available weighted backend.')
 HOST = {'nqn': 'nqn.2014-08.org.nvmexpress:uuid:host', 'host': 'host',
         'ip': '192.0.2.1', 'host_ips': ['192.0.2.1'], 'found_dsc': 'found'}
+
+until = waiting.until
 
 
 class Here(layout.Layout):
@@ -140,24 +141,8 @@ class Cloud(NamedTuple):
         run = self.command_line.start([
             '--os-volume-api-version', block_storage.MICROVERSION, *words,
             '--format', 'json'])
-        output, _ = run.process.communicate(timeout=WORK_TIME)
+        output, _ = run.process.communicate(timeout=waiting.WORK_TIME)
         return json.loads(output)
-
-
-def until(seen: Callable[[], Any], what: str, seconds: float = WORK_TIME
-          ) -> Any:
-    """Return the first true value of seen.
-
-    :raises AssertionError: there is none in time
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        value = seen()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f'Not after {seconds} s: {what}')
-        time.sleep(PAUSE)
 
 
 _started: list[Cloud] = []

@@ -20,8 +20,9 @@ import ddt
 import testtools
 
 from cinder.tests.functional.lightos import cinder_services
+from cinder.tests.functional.lightos import waiting
 
-until = cinder_services.until
+until = waiting.until
 CONTENT = b'what the user wrote'
 
 

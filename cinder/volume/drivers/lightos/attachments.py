@@ -15,6 +15,8 @@ Who else uses a volume stands in Cinder's database, who may reach it in the
 access lists of the cluster; here the one is made to follow the other.
 """
 
+import collections
+import functools
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional
 
 from oslo_log import log as logging
@@ -197,8 +199,9 @@ def detach(op: operation.Operation, volume: Volume,
         if connector is None:
             _admit_only(op, volume, (), policy)
         elif nqn:
-            if not _stays(volume, nqn, force, own_nqn, policy):
-                _expel(op, volume, access.host(connector, ()))
+            _detach_host(op, volume, access.host(connector, ()),
+                         # Cinder's own copies are detached with force.
+                         0 if force and nqn == own_nqn else 1, policy)
         elif force:
             _admit_only(op, volume, _hosts_of_all_rows(volume, policy),
                         policy)
@@ -209,20 +212,30 @@ def detach(op: operation.Operation, volume: Volume,
                     'nothing to detach.', volume.id)
 
 
-def _stays(volume: Volume, nqn: str, force: bool,
-           own_nqn: Optional[str], policy: Policy) -> bool:
-    """Whether a host has another use for a volume that it detaches.
+def _detach_host(op: operation.Operation, volume: Volume, host: access.Host,
+                 going: int, policy: Policy) -> None:
+    """Shut a host out, unless it has another use for the volume.
 
-    The attachment that goes is still among the rows, unless it is Cinder
-    itself that was attached to copy the volume: that has no row, and it is
-    detached with force.
+    :param going: how many rows the attachment that goes has: it is still
+        among the rows, unless it is Cinder itself that was attached to copy
+        the volume
     """
-    going = 0 if force and nqn == own_nqn else 1
-    if Attachments.of(volume, policy.networks).rows_of(nqn) <= going:
-        return False
-    LOG.info('Host %(nqn)s keeps its access to volume %(id)s, to which it is '
-             'attached otherwise.', {'nqn': nqn, 'id': volume.id})
-    return True
+    nqn = host.nqn or ''
+    before = Attachments.of(volume, policy.networks)
+    if before.rows_of(nqn) > going:
+        LOG.info('Host %(nqn)s keeps its access to volume %(id)s, to which '
+                 'it is attached otherwise.',
+                 {'nqn': nqn, 'id': volume.id})
+        return
+    _expel(op, volume, host)
+    # Cinder stores the connector of an attachment after the driver has let
+    # the host in. One that was let in just before has its row by now.
+    came = (collections.Counter(Attachments.of(volume, policy.networks).hosts)
+            - collections.Counter(before.hosts))
+    if came:
+        _change_lists(op, volume, lambda lists: functools.reduce(
+            lambda lists, each: access.admit(lists, each, policy.use_ipacl),
+            came, lists))
 
 
 def _hosts_of_all_rows(volume: Volume,

@@ -142,9 +142,15 @@ def as_text(report: Report) -> Iterator[str]:
         for error in report.all_errors:
             yield '  ' + error
     yield ''
-    yield _('%(findings)d findings, %(fixed)d of them mended.') % {
-        'findings': len(report.findings),
-        'fixed': sum(not error for error in outcome.values())}
+    yield _sum(len(report.findings),
+               sum(not error for error in outcome.values()))
+
+
+def _sum(found: int, fixed: int) -> str:
+    if found == 1:
+        return _('1 finding, %d mended.') % fixed
+    return _('%(findings)d findings, %(fixed)d of them mended.') % {
+        'findings': found, 'fixed': fixed}
 
 
 def _line(finding: findings.Finding) -> str:

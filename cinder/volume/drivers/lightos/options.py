@@ -57,8 +57,11 @@ lightos_opts = [
         'lightos_api_service_timeout',
         min=1, default=30,
         help='Seconds that one node has to answer one call before another '
-             'node is asked. An operation that is neither attach, detach nor '
-             'statistics may take three times as long and 10 seconds more.'),
+             'node is asked. An operation may take three times as long and '
+             '10 seconds more. What Cinder waits for, which is to attach, to '
+             'detach, to accept a transfer and to end a migration, may take '
+             'three quarters of rpc_response_timeout instead, and to read '
+             'the statistics half of backend_stats_polling_interval.'),
     cfg.BoolOpt(
         'lightos_use_ipacl',
         default=True,

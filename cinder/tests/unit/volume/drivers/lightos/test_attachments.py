@@ -546,6 +546,29 @@ class DetachTestCase(AccessTestCase):
         self.driver.terminate_connection(stale, self.first)
         self.assert_in(self.first, self.second)
 
+    def test_a4_host_whose_row_comes_meanwhile_stays(self):
+        self.rows(self.first, self.second)
+        self.server.fault('UpdateVolume',
+                          before=lambda _request: self.rows(self.first))
+        self.detach(self.first)
+        self.assert_in(self.first, self.second)
+
+    def test_a4_own_copy_whose_row_comes_meanwhile_stays(self):
+        self.let_in(self.own, self.second)
+        self.server.fault('UpdateVolume',
+                          before=lambda _request: self.rows(self.own))
+        self.detach(self.own, force=True)
+        self.assert_in(self.own, self.second)
+
+    def test_a5_address_of_a_host_whose_row_comes_meanwhile_stays(self):
+        self.first['host_ips'] = self.second['host_ips']
+        self.let_in(self.first, self.second)
+        self.rows(self.first)
+        self.server.fault('UpdateVolume',
+                          before=lambda _request: self.rows(self.second))
+        self.detach(self.first)
+        self.assert_in(self.second)
+
     def test_a4_row_that_went_since_does_not_count(self):
         self.rows(self.first, self.first)
         stale = objects.Volume.get_by_id(self.context, self.volume.id)

@@ -1691,7 +1691,7 @@ class CommandLineTestCase(AuditTestCase):
         text = self.run_audit('--fix', 'access')
         self.assertEqual(1, self.status)
         self.assertIn('    -> NOT mended: ', text)
-        self.assertIn('\n1 findings, 0 of them mended.\n', text)
+        self.assertIn('\n1 finding, 0 mended.\n', text)
 
     def test_text_line_by_line(self):
         missing = self.make_volume(status='available', size=3)
