@@ -23,6 +23,7 @@ import random
 import subprocess
 from typing import Any, Iterator
 
+import tenacity
 import testtools
 
 from cinder.tests.functional.lightos import cloud
@@ -248,8 +249,7 @@ class BytesTest(testtools.TestCase):
         path = self.file('plain', 8 * cloud.MIB)
         volume = self.volume(volume_type=made)
         with self.host.attached(self.cinder, volume) as device:
-            self.qemu_img('create', '-f', 'luks', '-o',
-                          'key-secret=key,iter-time=10', device, '8M')
+            self.format_luks(device)
             self.qemu_img('convert', '-n', '-f', 'raw', str(path),
                           '--target-image-opts', self.opened(device))
         snapshot = self.made('snapshot', volume_id=volume)
@@ -265,6 +265,17 @@ class BytesTest(testtools.TestCase):
                               '-O', 'raw', str(decrypted))
             self.assertEqual(cloud.checksum(str(path)),
                              cloud.checksum(str(decrypted)))
+
+    # It measures how fast the CPU is, and gives up now and then where the
+    # kernel's clock of CPU time is coarse: a few of a hundred times.
+    @tenacity.retry(
+        stop=tenacity.stop_after_attempt(10), reraise=True,
+        retry=tenacity.retry_if_exception(
+            lambda error: b'accurate CPU usage' in getattr(
+                error, 'stderr', b'')))
+    def format_luks(self, device: str) -> None:
+        self.qemu_img('create', '-f', 'luks', '-o',
+                      'key-secret=key,iter-time=10', device, '8M')
 
     def qemu_img(self, command: str, *words: str) -> None:
         """Run qemu-img, which encrypts as a virtual machine's host does."""
