@@ -22,7 +22,6 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional
 from oslo_log import log as logging
 
 from cinder import context
-from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder import objects
@@ -34,22 +33,12 @@ from cinder.volume.drivers.lightos import access
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import locks
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
 
 LOG = logging.getLogger(__name__)
-
-# The lock keeps an attach and a detach of one volume apart: a detach reads
-# from the database who else uses the volume and then writes the access lists
-# by what it read. (Two writers of the lists alone have the ETag.) It is taken
-# across all controllers and held for the round trips of one attach or detach,
-# at the most for as long as its caller waits.
-LOCK = 'lightos-%s'
-LOCK_OF_VOLUME = 'lightos-{volume.id}'
-
-_ANOTHER = _('other attachments and detachments of the volume, which had to '
-             'end first')
 
 # The part of an attachment's time that is kept for taking it back.
 _UNDO_SHARE = 0.2
@@ -146,7 +135,6 @@ def read_connector(connector: Mapping[str, Any],
     return host
 
 
-@coordination.synchronized(LOCK_OF_VOLUME)
 def attach(op: operation.Operation, volume: Volume, host: access.Host,
            policy: Policy) -> lookup.Found:
     """Let a host in, beside those that are.
@@ -157,7 +145,6 @@ def attach(op: operation.Operation, volume: Volume, host: access.Host,
     :raises: VolumeNotFound, InvalidConnectorException, LightOSRefused,
         LightOSNotSeen, LightOSError
     """
-    op.check_time(_ANOTHER)
     before: Optional[access.Access] = None
 
     def plan(found: replies.Volume) -> Optional[changes.Change]:
@@ -172,16 +159,17 @@ def attach(op: operation.Operation, volume: Volume, host: access.Host,
             before = lists
         return change
 
-    try:
-        return changes.change(op.within(op.deadline.earlier(1 - _UNDO_SHARE)),
-                              identity.of_volume(volume), plan)
-    except cinder_exception.CinderException:
-        if before is not None:
-            _take_back(op, volume, host, before)
-        raise
+    with locks.of_volume(op, volume.id):
+        try:
+            return changes.change(
+                op.within(op.deadline.earlier(1 - _UNDO_SHARE)),
+                identity.of_volume(volume), plan)
+        except cinder_exception.CinderException:
+            if before is not None:
+                _take_back(op, volume, host, before)
+            raise
 
 
-@coordination.synchronized(LOCK_OF_VOLUME)
 def detach(op: operation.Operation, volume: Volume,
            connector: Optional[Mapping[str, Any]], force: bool,
            own_nqn: Optional[str], policy: Policy) -> None:
@@ -193,23 +181,23 @@ def detach(op: operation.Operation, volume: Volume,
     :raises: LightOSBadConnector, LightOSRefused, LightOSNotSeen,
         LightOSError
     """
-    op.check_time(_ANOTHER)
     nqn = access.host(connector, ()).nqn if connector else None
-    try:
-        if connector is None:
-            _admit_only(op, volume, (), policy)
-        elif nqn:
-            _detach_host(op, volume, access.host(connector, ()),
-                         # Cinder's own copies are detached with force.
-                         0 if force and nqn == own_nqn else 1, policy)
-        elif force:
-            _admit_only(op, volume, _hosts_of_all_rows(volume, policy),
-                        policy)
-        else:
-            raise _no_nqn(connector)
-    except cinder_exception.VolumeNotFound:
-        LOG.warning('Volume %s is not on the LightOS cluster; there is '
-                    'nothing to detach.', volume.id)
+    with locks.of_volume(op, volume.id):
+        try:
+            if connector is None:
+                _admit_only(op, volume, (), policy)
+            elif nqn:
+                _detach_host(op, volume, access.host(connector, ()),
+                             # Cinder's own copies are detached with force.
+                             0 if force and nqn == own_nqn else 1, policy)
+            elif force:
+                _admit_only(op, volume, _hosts_of_all_rows(volume, policy),
+                            policy)
+            else:
+                raise _no_nqn(connector)
+        except cinder_exception.VolumeNotFound:
+            LOG.warning('Volume %s is not on the LightOS cluster; there is '
+                        'nothing to detach.', volume.id)
 
 
 def _detach_host(op: operation.Operation, volume: Volume, host: access.Host,

@@ -19,7 +19,6 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional
 
 from oslo_log import log as logging
 
-from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder.objects.volume import Volume
@@ -30,7 +29,9 @@ from cinder.volume.drivers.lightos import audit_proofs as proofs
 from cinder.volume.drivers.lightos import audit_records as records
 from cinder.volume.drivers.lightos import changes
 from cinder.volume.drivers.lightos import identity
+from cinder.volume.drivers.lightos import locks
 from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import operation
 from cinder.volume.drivers.lightos import replies
 from cinder.volume.drivers.lightos import snapshots
 from cinder.volume.drivers.lightos import waiting
@@ -144,7 +145,6 @@ def _take_back_if_gone(cluster: proofs.Cluster, finding: Finding) -> None:
                   {'nqn': finding.host, 'id': finding.volume_id, 'why': exc})
 
 
-@coordination.synchronized(attachments.LOCK_OF_VOLUME)
 def _change_access(volume: Volume, cluster: proofs.Cluster, nqn: str,
                    attached: bool) -> None:
     """Let the lists follow the attachments, as far as one host goes.
@@ -155,7 +155,14 @@ def _change_access(volume: Volume, cluster: proofs.Cluster, nqn: str,
         (_('let host %(nqn)s in to volume %(id)s') if attached else
          _('shut host %(nqn)s out of volume %(id)s'))
         % {'nqn': nqn, 'id': volume.id})
-    volume = records.volume(volume.id) or volume
+    with locks.of_volume(op, volume.id):
+        _follow_attachments(op, records.volume(volume.id) or volume, cluster,
+                            nqn, attached)
+
+
+def _follow_attachments(op: operation.Operation, volume: Volume,
+                        cluster: proofs.Cluster, nqn: str,
+                        attached: bool) -> None:
     backend = cluster.backend_of(volume)
     if backend is None or not records.is_at_rest(volume):
         raise op.failed(_('something goes on with it, it is %s')

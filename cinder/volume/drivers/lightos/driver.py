@@ -19,7 +19,6 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from cinder import context as cinder_context
-from cinder import coordination
 from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder import interface
@@ -40,6 +39,7 @@ from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import images
 from cinder.volume.drivers.lightos import labelling
 from cinder.volume.drivers.lightos import labels
+from cinder.volume.drivers.lightos import locks
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import manage
 from cinder.volume.drivers.lightos import manageable
@@ -107,7 +107,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
 
     @classmethod
     def clean_volume_file_locks(cls, volume_id: str) -> None:
-        coordination.synchronized_remove(attachments.LOCK % volume_id)
+        locks.remove(volume_id)
 
     # Setup and statistics
 

@@ -28,7 +28,6 @@ from cinder.objects import fields
 from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
-from cinder.volume.drivers.lightos import attachments
 from cinder.volume.drivers.lightos import exception
 
 CLOSED = ('ALLOW_NONE',)
@@ -967,7 +966,7 @@ class WritersTestCase(AccessTestCase):
         self.mock_object(coordination.COORDINATOR, 'get_lock',
                          get_lock_and_tell)
         thread = threading.Thread(target=run, daemon=True)
-        with get_lock(attachments.LOCK % self.volume.id):
+        with get_lock('lightos-%s' % self.volume.id):
             thread.start()
             self.assertTrue(waiting.wait(60))
             yield errors
