@@ -810,6 +810,18 @@ class DetachTestCase(AccessTestCase):
         self.detach({'host': 'compute1'}, force=True)
         self.assert_in(self.first, self.second)
 
+    def test_a7_force_without_nqn_leaves_whom_a_row_names_meanwhile(self):
+        self.rows(self.second)
+        row = self.row_of(self.second)
+
+        def change(_request: fake_lightos.Request) -> None:
+            row.connector = self.first
+            row.save()
+
+        self.server.fault('UpdateVolume', before=change)
+        self.detach({'host': 'compute1'}, force=True)
+        self.assert_in(self.first, self.second)
+
     def test_a7_force_without_nqn_and_attachments_closes_the_lists(self):
         self.detach({'host': 'compute1'}, force=True)
         self.assert_in()
