@@ -333,7 +333,8 @@ class Client(threading.Thread):
         :param expected: fields of it
         """
         found = live(self._cluster()[kind], f'{kind[:-1]}-{object_id}')
-        shown = [{field: each[field] for field in expected} for each in found]
+        shown = [{field: each.get(field) for field in expected}
+                 for each in found]
         if shown != [expected]:
             raise Untrue(f'{kind[:-1]} {object_id} shall be {expected}, the '
                          f'cluster has {shown}')
@@ -350,7 +351,7 @@ class Client(threading.Thread):
         (volume,) = live(state['volumes'], f'volume-{volume_id}')
         sources = [snapshot['sourceVolumeName']
                    for snapshot in state['snapshots']
-                   if snapshot['UUID'] == volume['sourceSnapshotUUID']]
+                   if snapshot['UUID'] == volume.get('sourceSnapshotUUID')]
         if sources != [f'volume-{source_id}']:
             raise Untrue(f'volume {volume_id} is to be a clone of volume '
                          f'{source_id}, on the cluster it is one of {sources}')
