@@ -15,6 +15,7 @@ What happens, and to what, follows from a seed alone; when it happens depends
 on the machine, too.
 """
 
+import collections
 from concurrent import futures
 import contextlib
 import dataclasses
@@ -29,6 +30,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 from cinder.tests.functional.lightos import controllers
 from cinder.tests.functional.lightos import waiting
 from demo import errors  # found by controllers
+from demo import rest
 
 GIB = 1 << 30
 CLIENTS = 16
@@ -49,8 +51,10 @@ PAUSE = 0.25
 
 # How an operation may end: it is done, Cinder says that it has failed (by an
 # error of its API or an error state), Cinder's API refuses it, or the record
-# is left in the state of an operation that nobody works on.
-DONE, FAILED, REFUSED, LEFT = 'done', 'failed', 'refused', 'left'
+# is left in the state of an operation that nobody works on. Nothing allows the
+# last one: Cinder says that it is done, and the cluster shows that it is not.
+DONE, FAILED, REFUSED, LEFT, UNTRUE = ENDINGS = (
+    'done', 'failed', 'refused', 'left', 'untrue')
 
 # Faults of Cinder and what it stands on, and of the LightOS cluster.
 OF_CINDER = ('controller killed', 'coordination restarted',
@@ -72,9 +76,13 @@ ENDS: Mapping[str, frozenset[str]] = {
     'attach': frozenset({FAILED, REFUSED}),
     'detach': frozenset({FAILED, REFUSED}),
 }
-# What Cinder's API may refuse at any time: it takes no attachment of a shared
-# volume while another one's is under way.
+# What Cinder's API may refuse at any time: it reserves no attachment of a
+# shared volume while another one's is under way.
 ALWAYS: Mapping[str, frozenset[str]] = {'attach': frozenset({REFUSED})}
+# How many of those that met a fault of Cinder may end so: a controller that is
+# killed has a few in hand, and the others go on. At least so many may in any
+# case.
+HARMED_SHARE, HARMED_LEAST = 0.1, 5
 
 # How Cinder may leave a record of a killed controller, and its operations.
 IN_TRANSIT = ('creating', 'deleting', 'extending', 'attaching', 'detaching',
@@ -83,6 +91,31 @@ IN_TRANSIT = ('creating', 'deleting', 'extending', 'attaching', 'detaching',
 # has acted. Any other class, a missing volume above all, is never right.
 OF_A_KILL = frozenset({'unrecovered', 'sizes', 'access', 'no-access',
                        'addresses', 'temporary-snapshots'})
+
+# The states in which the cluster has an object no more.
+GONE = ('Deleting', 'Deleted', 'Failed')
+CLOSED = ['ALLOW_NONE']
+
+# A volume and the NQN of a host.
+Use = tuple[str, str]
+
+
+def connector_of(host: int) -> dict[str, Any]:
+    """What a host tells of itself; each has an address of its own."""
+    return {'nqn': f'nqn.2014-08.org.nvmexpress:uuid:host-{host}',
+            'host': f'host-{host}', 'ip': f'192.0.2.{host}',
+            'host_ips': [f'192.0.2.{host}'], 'found_dsc': 'found'}
+
+
+HOST_OF_IP: Mapping[str, str] = {
+    connector_of(host)['ip']: connector_of(host)['nqn']
+    for host in range(1, HOSTS + 1)}
+
+
+def live(messages: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """What the cluster has of a name."""
+    return [message for message in messages
+            if message['name'] == name and message['state'] not in GONE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +139,7 @@ class Operation:
     :ivar object_id: of the volume, or of the snapshot for one of those
     :ivar volume_id: of the volume itself, or that it is made from
     :ivar host: the NQN of the host that it attaches or detaches
-    :ivar end: DONE, FAILED, REFUSED or LEFT
+    :ivar end: one of ENDINGS
     """
 
     kind: str
@@ -141,6 +174,55 @@ class Left(Exception):
     """An operation has not ended in time."""
 
 
+class Untrue(Exception):
+    """The cluster shows that what Cinder says is done is not."""
+
+
+class Uses:
+    """Which hosts use which volumes, as far as the clients know.
+
+    Two clients are on each host: what one of them may expect of the cluster
+    depends on what the other one does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._attachments: collections.Counter[Use] = collections.Counter()
+        self._begun: collections.Counter[Use] = collections.Counter()
+        self._under_way: collections.Counter[Use] = collections.Counter()
+        self._unknown: set[Use] = set()
+
+    @contextlib.contextmanager
+    def change(self, use: Use) -> Iterator[None]:
+        """Attach or detach inside; what fails makes the use unknown."""
+        with self._lock:
+            self._begun[use] += 1
+            self._under_way[use] += 1
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._unknown.add(use)
+            raise
+        finally:
+            with self._lock:
+                self._under_way[use] -= 1
+
+    def count(self, use: Use, by: int) -> None:
+        with self._lock:
+            self._attachments[use] += by
+
+    def known(self, use: Use) -> Optional[tuple[int, int]]:
+        """How many attachments there are, and what changes with each change.
+
+        :returns: None if that is not known, or while another change goes on
+        """
+        with self._lock:
+            if use in self._unknown or self._under_way[use] > 1:
+                return None
+            return self._attachments[use], self._begun[use]
+
+
 class Client(threading.Thread):
     """One of those who use the cloud, on a host that it shares with another.
 
@@ -149,7 +231,7 @@ class Client(threading.Thread):
 
     def __init__(self, number: int, seed: int, count: int, pace: float,
                  subject: controllers.Controllers,
-                 shared: list[str]) -> None:
+                 shared: list[str], uses: Uses) -> None:
         super().__init__(daemon=True)
         self.operations: list[Operation] = []
         self.error: Optional[BaseException] = None
@@ -159,11 +241,8 @@ class Client(threading.Thread):
         self._subject = subject
         self._of_thread = threading.local()
         self._shared = shared
-        host = number % HOSTS + 1
-        self.connector = {
-            'nqn': f'nqn.2014-08.org.nvmexpress:uuid:host-{host}',
-            'host': f'host-{host}', 'ip': f'192.0.2.{host}',
-            'host_ips': [f'192.0.2.{host}'], 'found_dsc': 'found'}
+        self._uses = uses
+        self.connector = connector_of(number % HOSTS + 1)
         # What is known to be well, with its size or its volume.
         self._volumes: dict[str, int] = {}
         self._snapshots: dict[str, str] = {}
@@ -222,6 +301,8 @@ class Client(threading.Thread):
             end, text = REFUSED, str(error)
         except Left as error:
             end, text = LEFT, str(error)
+        except Untrue as error:
+            end, text = UNTRUE, str(error)
         self.operations.append(Operation(
             kind, about[0], volume_id or about[0],
             self.connector['nqn'] if kind in ('attach', 'detach') else '',
@@ -237,6 +318,61 @@ class Client(threading.Thread):
                 if f': {status} ' in str(error):
                     raise Refused(str(error))
             raise Failed(str(error))
+
+    def _cluster(self) -> dict[str, list[dict[str, Any]]]:
+        """What the cluster has, by kind."""
+        if not hasattr(self._of_thread, 'cluster'):
+            self._of_thread.cluster = rest.Api(
+                self._subject.simulator.control, {})
+        state: dict[str, Any] = self._of_thread.cluster.call('GET', '/state')
+        return state
+
+    def _check(self, kind: str, object_id: str, **expected: Any) -> None:
+        """See that the cluster has an object, once, as Cinder says it has.
+
+        :param expected: fields of it
+        """
+        found = live(self._cluster()[kind], f'{kind[:-1]}-{object_id}')
+        shown = [{field: each.get(field) for field in expected}
+                 for each in found]
+        if shown != [expected]:
+            raise Untrue(f'{kind[:-1]} {object_id} shall be {expected}, the '
+                         f'cluster has {shown}')
+
+    def _check_gone(self, kind: str, object_id: str) -> None:
+        found = live(self._cluster()[kind], f'{kind[:-1]}-{object_id}')
+        if found:
+            raise Untrue(f'{kind[:-1]} {object_id} is deleted, the cluster '
+                         f'has it {found[0]["state"]}')
+
+    def _check_source(self, volume_id: str, source_id: str) -> None:
+        """See that a clone was made from a snapshot of its source."""
+        state = self._cluster()
+        (volume,) = live(state['volumes'], f'volume-{volume_id}')
+        sources = [snapshot['sourceVolumeName']
+                   for snapshot in state['snapshots']
+                   if snapshot['UUID'] == volume.get('sourceSnapshotUUID')]
+        if sources != [f'volume-{source_id}']:
+            raise Untrue(f'volume {volume_id} is to be a clone of volume '
+                         f'{source_id}, on the cluster it is one of {sources}')
+
+    def _check_access(self, volume_id: str) -> None:
+        """See that this host is let in if, and only if, it is attached."""
+        use = volume_id, self.connector['nqn']
+        known = self._uses.known(use)
+        if known is None:
+            return
+        (volume,) = live(self._cluster()['volumes'], f'volume-{volume_id}')
+        if self._uses.known(use) != known:
+            return
+        expected = [known[0] > 0] * 2
+        shown = [self.connector['nqn'] in volume['acl']['values'],
+                 self.connector['ip'] in volume['IPAcl']['values']]
+        if shown != expected:
+            raise Untrue(
+                f'{self.connector["host"]} has {known[0]} attachments to '
+                f'volume {volume_id}, and its NQN and its address are let in: '
+                f'{shown}')
 
     def _wait(self, kind: str, object_id: str, during: str,
               gone: bool = False) -> None:
@@ -279,6 +415,11 @@ class Client(threading.Thread):
             about[0] = self._call('POST', '/volumes', {'volume': body})[
                 'volume']['id']
             self._wait('volumes', about[0], 'creating')
+            self._check('volumes', about[0], state='Available',
+                        size=str(body['size'] * GIB),
+                        acl={'values': CLOSED}, IPAcl={'values': CLOSED})
+            if 'source_volid' in body:
+                self._check_source(about[0], body['source_volid'])
             self._volumes[about[0]] = body['size']
 
     def _extend(self, volume_id: str) -> None:
@@ -291,6 +432,7 @@ class Client(threading.Thread):
             seen = self._call('GET', f'/volumes/{volume_id}')['volume']
             if seen['size'] != size:
                 raise Failed(f'{volume_id} has {seen["size"]} GiB')
+            self._check('volumes', volume_id, size=str(size * GIB))
             self._volumes[volume_id] = size
 
     def _snapshot(self, volume_id: str) -> None:
@@ -300,6 +442,8 @@ class Client(threading.Thread):
             # Its volume cannot be deleted, whatever becomes of it.
             self._snapshots[about[0]] = volume_id
             self._wait('snapshots', about[0], 'creating')
+            self._check('snapshots', about[0], state='Available',
+                        sourceVolumeName=f'volume-{volume_id}')
             return
         self._volumes.pop(self._snapshots.pop(about[0], ''), None)
 
@@ -308,6 +452,7 @@ class Client(threading.Thread):
         with self._noted('delete snapshot', snapshot_id, volume_id):
             self._call('DELETE', f'/snapshots/{snapshot_id}')
             self._wait('snapshots', snapshot_id, 'deleting', gone=True)
+            self._check_gone('snapshots', snapshot_id)
             return
         self._volumes.pop(volume_id, None)
 
@@ -316,6 +461,7 @@ class Client(threading.Thread):
         with self._noted('delete', volume_id):
             self._call('DELETE', f'/volumes/{volume_id}')
             self._wait('volumes', volume_id, 'deleting', gone=True)
+            self._check_gone('volumes', volume_id)
 
     def _attach(self, volume_id: str) -> None:
         """Attach a shared volume in the steps that Nova takes."""
@@ -323,13 +469,20 @@ class Client(threading.Thread):
         with self._noted('attach', volume_id):
             attachment_id = self._call('POST', '/attachments', {
                 'attachment': {'volume_uuid': volume_id}})['attachment']['id']
-            self._call('PUT', f'/attachments/{attachment_id}', {
-                'attachment': {'connector': self.connector}})
-            self._call('POST', f'/attachments/{attachment_id}/action',
-                       {'os-complete': {}})
-            self._attachments[attachment_id] = volume_id
+            with self._uses.change((volume_id, self.connector['nqn'])):
+                try:
+                    self._call('PUT', f'/attachments/{attachment_id}', {
+                        'attachment': {'connector': self.connector}})
+                    self._call('POST', f'/attachments/{attachment_id}/action',
+                               {'os-complete': {}})
+                except Refused as error:
+                    # Cinder has reserved it: nothing is to be refused now.
+                    raise Failed(str(error))
+                self._attachments[attachment_id] = volume_id
+                self._uses.count((volume_id, self.connector['nqn']), 1)
+                self._check_access(volume_id)
             return
-        if attachment_id:
+        if attachment_id and attachment_id not in self._attachments:
             # As Nova does after a failure; it goes on until that is done.
             self._attachments[attachment_id] = volume_id
             self._detach(attachment_id)
@@ -337,8 +490,11 @@ class Client(threading.Thread):
     def _detach(self, attachment_id: str) -> None:
         volume_id = self._attachments[attachment_id]
         with self._noted('detach', volume_id):
-            self._call('DELETE', f'/attachments/{attachment_id}')
-            del self._attachments[attachment_id]
+            with self._uses.change((volume_id, self.connector['nqn'])):
+                self._call('DELETE', f'/attachments/{attachment_id}')
+                del self._attachments[attachment_id]
+                self._uses.count((volume_id, self.connector['nqn']), -1)
+                self._check_access(volume_id)
 
     def _hand_over(self, attachment_id: str) -> None:
         """Detach for one machine of the host, attach for another one."""
@@ -512,7 +668,7 @@ class Result:
             'clean': self.clean,
             'operations': {kind: {
                 'ends': {end: sum(each.end == end for each in of_kind)
-                         for end in (DONE, FAILED, REFUSED, LEFT)},
+                         for end in ENDINGS},
                 'seconds': _figures(of_kind),
                 'seconds while a controller was dead': _figures([
                     each for each in of_kind
@@ -626,10 +782,12 @@ class Run:
                     'GET', f'/volumes/{volume_id}')['volume']['status'] ==
                 'available', 'a shared volume is made')
         end = time.monotonic() + 60 * self._minutes
+        uses = Uses()
         clients = [Client(
             number, self._seed,
             self._count // CLIENTS + (number <= self._count % CLIENTS),
-            60 * self._minutes * CLIENTS / self._count, self._subject, shared)
+            60 * self._minutes * CLIENTS / self._count, self._subject, shared,
+            uses)
             for number in range(1, CLIENTS + 1)]
         for thread in (*clients, *self._chaos):
             thread.start()
@@ -657,6 +815,12 @@ class Run:
             if each.end not in allowed:
                 told.append(f'{each.kind} {each.object_id} {each.end} after '
                             f'{each.seconds:.1f} s: {each.text}')
+        not_done = sum(
+            each.end not in {DONE} | ALWAYS.get(each.kind, frozenset())
+            for each in harmed)
+        if not_done > max(HARMED_LEAST, HARMED_SHARE * len(harmed)):
+            told.append(f'{not_done} of {len(harmed)} operations that met a '
+                        'fault of Cinder are not done')
         return told
 
 
@@ -771,39 +935,77 @@ class Recovery:
         the NQN of the host that it is about, and a text.
         """
         rows = self._subject.rows
+        state = self._subject.simulator.state()
         volumes = {row['id']: row for row in rows(
-            'SELECT id, size, status FROM volumes WHERE deleted = 0')}
+            'SELECT id, size, status, provider_id FROM volumes '
+            'WHERE deleted = 0')}
         attached: dict[str, set[str]] = {}
         for row in rows('SELECT volume_id, connector FROM volume_attachment '
                         'WHERE deleted = 0'):
             connector = json.loads(row['connector'] or '{}') or {}
             attached.setdefault(row['volume_id'], set()).update(
                 filter(None, [connector.get('nqn')]))
-        there = {message['name'].partition('-')[2]: message
-                 for message in self._subject.simulator.messages('volumes')
-                 if message['state'] not in ('Deleting', 'Deleted')}
-        for each in there.keys() - volumes.keys():
-            yield 'orphans', each, None, (
-                f'volume {each} is unknown to Cinder')
+        yield from self._snapshot_differences(state['snapshots'])
+        there: dict[str, dict[str, Any]] = {}
+        for message in state['volumes']:
+            if message['state'] in ('Deleting', 'Deleted'):
+                continue
+            each = message['name'].partition('-')[2]
+            if each not in volumes or each in there:
+                yield 'orphans', each, None, (
+                    f'volume {each} is there twice' if each in there else
+                    f'volume {each} is unknown to Cinder')
+            there[each] = message
         for each, row in volumes.items():
-            message = there.get(each)
             if row['status'] not in ('available', 'in-use'):
                 continue
-            if message is None:
+            found = there.get(each)
+            if found is None or found['UUID'] not in (
+                    row['provider_id'] or ''):
                 yield 'missing', each, None, (
                     f'volume {each} is not on the cluster')
                 continue
-            if int(message['size']) != row['size'] * GIB:
+            if int(found['size']) != row['size'] * GIB:
                 yield 'sizes', each, None, (
-                    f'volume {each} has {message["size"]} bytes, Cinder '
+                    f'volume {each} has {found["size"]} bytes, Cinder '
                     f'counts {row["size"]} GiB')
-            let_in = set(message['acl']['values']) - {'ALLOW_NONE'}
-            for host in let_in - attached.get(each, set()):
+            hosts = attached.get(each, set())
+            let_in = set(found['acl']['values']) - set(CLOSED)
+            for host in let_in - hosts:
                 yield 'access', each, host, (
                     f'volume {each} lets in {host}')
-            for host in attached.get(each, set()) - let_in:
+            for host in hosts - let_in:
                 yield 'no-access', each, host, (
                     f'volume {each} does not let in {host}')
+            of_ips = {HOST_OF_IP[ip] for ip in
+                      set(found['IPAcl']['values']) - set(CLOSED)}
+            for host in of_ips ^ let_in:
+                yield 'addresses', each, host, (
+                    f'volume {each} lets in either {host} or its address')
+
+    def _snapshot_differences(
+            self, messages: list[dict[str, Any]]
+    ) -> Iterator[tuple[str, str, Optional[str], str]]:
+        snapshots = {row['id']: row for row in self._subject.rows(
+            'SELECT id, volume_id, status FROM snapshots WHERE deleted = 0')}
+        for message in messages:
+            kind, _dash, each = message['name'].partition('-')
+            if message['state'] in GONE:
+                continue
+            if kind != 'snapshot':
+                # for_clone_ID_RANDOM
+                yield ('temporary-snapshots', message['name'].split('_')[2],
+                       None, f'snapshot {message["name"]} is left')
+            elif each not in snapshots:
+                yield 'orphans', each, None, (
+                    f'snapshot {each} is unknown to Cinder')
+        for each, row in snapshots.items():
+            if row['status'] == 'available' and [
+                    f'volume-{row["volume_id"]}'] != [
+                        message['sourceVolumeName'] for message in live(
+                            messages, f'snapshot-{each}')]:
+                yield 'missing', each, None, (
+                    f'snapshot {each} is not on the cluster')
 
     def act_as_operator(self) -> None:
         """Do what the operator's guide says to do."""

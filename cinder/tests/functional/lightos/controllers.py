@@ -54,6 +54,9 @@ COMMAND_TIME = 300
 # that it takes to answer a question: what was read is old when it is used.
 CLUSTER_TIME = 0.2
 ANSWER_TIME = 0.2
+# Seconds that it works on a change of a volume: longer than Cinder takes to
+# answer, so that who reports a change before it is seen is found out.
+CHANGE_TIME = 1.0
 SHARED_TYPE = 'shared'
 
 until = waiting.until
@@ -148,6 +151,8 @@ class Controllers:
             ['--nodes', '3', '--first-address', f'{self.network}.11',
              '--work-time', str(CLUSTER_TIME)])
         self.control = rest.Api(self.simulator.control, {})
+        self.control.call('POST', '/work-times', {
+            'UpdateVolume': CHANGE_TIME})
         self.control.call('POST', '/faults', {
             'action': 'delay', 'operation': '^GET ', 'times': None,
             'delay': ANSWER_TIME})

@@ -15,8 +15,6 @@ Who else uses a volume stands in Cinder's database, who may reach it in the
 access lists of the cluster; here the one is made to follow the other.
 """
 
-import collections
-import functools
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional
 
 from oslo_log import log as logging
@@ -66,15 +64,20 @@ class Policy(NamedTuple):
 
 
 class Attachments(NamedTuple):
-    """The hosts of a volume's attachments, one for each row.
+    """The hosts of a volume's attachments.
 
-    :param hosts: those whose connector is known
+    :param host_of: those whose connector is known, by the id of their row
     :param unknown: how many attached rows have no connector stored, as the
         calls before the attachments API leave them
     """
 
-    hosts: tuple[access.Host, ...]
+    host_of: Mapping[str, access.Host]
     unknown: int
+
+    @property
+    def hosts(self) -> tuple[access.Host, ...]:
+        """The hosts that are known, one for each row."""
+        return tuple(self.host_of.values())
 
     @classmethod
     def of(cls, volume: Volume,
@@ -93,10 +96,10 @@ class Attachments(NamedTuple):
                 networks: Iterable[access.Network]) -> 'Attachments':
         """Read attachments that were read from the database."""
         rows, networks = tuple(rows), tuple(networks)
-        hosts = (access.host(row.connector, networks)
-                 for row in rows if row.connector)
+        hosts = {row.id: access.host(row.connector, networks)
+                 for row in rows if row.connector}
         return cls(
-            hosts=tuple(host for host in hosts if host.nqn),
+            host_of={row: host for row, host in hosts.items() if host.nqn},
             unknown=sum(
                 not row.connector and
                 row.attach_status != fields.VolumeAttachStatus.RESERVED
@@ -191,8 +194,7 @@ def detach(op: operation.Operation, volume: Volume,
                              # Cinder's own copies are detached with force.
                              0 if force and nqn == own_nqn else 1, policy)
             elif force:
-                _admit_only(op, volume, _hosts_of_all_rows(volume, policy),
-                            policy)
+                _detach_without_nqn(op, volume, policy)
             else:
                 raise _no_nqn(connector)
         except cinder_exception.VolumeNotFound:
@@ -216,18 +218,12 @@ def _detach_host(op: operation.Operation, volume: Volume, host: access.Host,
                  {'nqn': nqn, 'id': volume.id})
         return
     _expel(op, volume, host)
-    # Cinder stores the connector of an attachment after the driver has let
-    # the host in. One that was let in just before has its row by now.
-    came = (collections.Counter(Attachments.of(volume, policy.networks).hosts)
-            - collections.Counter(before.hosts))
-    if came:
-        _change_lists(op, volume, lambda lists: functools.reduce(
-            lambda lists, each: access.admit(lists, each, policy.use_ipacl),
-            came, lists))
+    _admit_who_came(op, volume, before, policy, nqn)
 
 
-def _hosts_of_all_rows(volume: Volume,
-                       policy: Policy) -> tuple[access.Host, ...]:
+def _detach_without_nqn(op: operation.Operation, volume: Volume,
+                        policy: Policy) -> None:
+    """Leave only those hosts in that the attachments need."""
     rows = Attachments.of(volume, policy.networks)
     if rows.unknown:
         raise exception.LightOSError(reason=_(
@@ -235,7 +231,48 @@ def _hosts_of_all_rows(volume: Volume,
             '%(count)d of its attachments have no connector stored, so that '
             'the hosts that must keep their access are not known. Detach '
             'those first') % {'id': volume.id, 'count': rows.unknown})
-    return rows.hosts
+    _admit_only(op, volume, rows.hosts, policy)
+    _admit_who_came(op, volume, rows, policy)
+
+
+def _admit_who_came(op: operation.Operation, volume: Volume,
+                    before: Attachments, policy: Policy,
+                    gone: Optional[str] = None) -> None:
+    """Let hosts in again that were shut out though they are attached.
+
+    Cinder stores the connector of an attachment after the driver has let the
+    host in. One that was let in just before this has its row by now.
+
+    :param before: the attachments by which hosts were shut out
+    :param gone: the NQN of the host that was; its row among them goes with
+        it, whatever is stored there now
+    """
+    came = []
+    for row, host in Attachments.of(volume, policy.networks).host_of.items():
+        known = before.host_of.get(row)
+        if known is None or known != host and known.nqn != gone:
+            came.append(host)
+    if not came:
+        return
+
+    def plan(found: replies.Volume) -> Optional[changes.Change]:
+        lists = lookup.lists_of(found)
+        for host in came:
+            lists = access.admit(lists, host, policy.use_ipacl)
+        return changes.access_change(found, lists)
+
+    try:
+        changes.change(op, identity.of_volume(volume), plan)
+    except cinder_exception.VolumeNotFound:
+        raise
+    except cinder_exception.CinderException as exc:
+        LOG.error('The hosts %(nqns)s were attached to volume %(id)s while '
+                  'another attachment of it was detached, and may have been '
+                  'left without access to it: %(why)s',
+                  {'nqns': ', '.join(sorted({str(host.nqn)
+                                             for host in came})),
+                   'id': volume.id, 'why': exc})
+        raise
 
 
 def _expel(op: operation.Operation, volume: Volume,

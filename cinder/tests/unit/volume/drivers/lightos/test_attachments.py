@@ -504,6 +504,10 @@ class DetachTestCase(AccessTestCase):
         for connector in connectors:
             self.make_attachment(self.volume, connector)
 
+    def row_of(self, connector: dict[str, Any]) -> objects.VolumeAttachment:
+        return next(row for row in self.volume.volume_attachment
+                    if row.connector == connector)
+
     def test_detach_takes_three_requests(self):
         self.detach(self.first)
         self.assertEqual(['GetVolume', 'UpdateVolume', 'GetVolume'],
@@ -567,6 +571,50 @@ class DetachTestCase(AccessTestCase):
                           before=lambda _request: self.rows(self.second))
         self.detach(self.first)
         self.assert_in(self.second)
+
+    def test_a4_row_that_comes_for_one_that_goes_meanwhile_counts(self):
+        # The detachment is asked for twice, and the first one has ended.
+        self.rows(self.first, self.second)
+        going = self.row_of(self.first)
+
+        def exchange(_request: fake_lightos.Request) -> None:
+            going.destroy()
+            self.rows(self.first)
+
+        self.server.fault('UpdateVolume', before=exchange)
+        self.detach(self.first)
+        self.assert_in(self.first, self.second)
+
+    def test_a6_row_that_goes_lets_nobody_in_again(self):
+        self.rows(self.first, self.second)
+        going = self.row_of(self.first)
+
+        def change(_request: fake_lightos.Request) -> None:
+            going.connector = {**self.first, 'host_ips': ['192.0.2.11']}
+            going.save()
+
+        self.server.fault('UpdateVolume', before=change)
+        self.detach(self.first)
+        self.assert_in(self.second)
+
+    def test_a6_host_that_cannot_be_let_in_again_is_told(self):
+        self.rows(self.first, self.second)
+        self.server.fault('UpdateVolume',
+                          before=lambda _request: self.rows(self.first))
+        self.server.fault('UpdateVolume', status=403, times=None)
+        log = self.warnings()
+        self.assertRaises(exception.LightOSRefused, self.detach, self.first)
+        self.assertIn('The hosts %s were attached to volume %s while' % (
+            self.first['nqn'], self.volume.id), log.output)
+
+    def test_e1_letting_in_again_ends_in_time(self):
+        self.rows(self.first, self.second)
+        self.server.fault('UpdateVolume',
+                          before=lambda _request: self.rows(self.first))
+        self.server.fault('UpdateVolume', status=503, times=None)
+        began = self.clock.monotonic()
+        self.assertRaises(exception.LightOSNotSeen, self.detach, self.first)
+        self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
 
     def test_a4_row_that_went_since_does_not_count(self):
         self.rows(self.first, self.first)
@@ -754,6 +802,25 @@ class DetachTestCase(AccessTestCase):
         self.detach({'host': 'compute1'}, force=True)
         self.assert_in(self.second)
 
+    def test_a7_force_without_nqn_leaves_who_comes_meanwhile(self):
+        self.rows({'host': 'compute1'}, self.second)
+        self.server.fault('UpdateVolume',
+                          before=lambda _request: self.rows(self.first))
+        self.detach({'host': 'compute1'}, force=True)
+        self.assert_in(self.first, self.second)
+
+    def test_a7_force_without_nqn_leaves_whom_a_row_names_meanwhile(self):
+        self.rows(self.second)
+        row = self.row_of(self.second)
+
+        def change(_request: fake_lightos.Request) -> None:
+            row.connector = self.first
+            row.save()
+
+        self.server.fault('UpdateVolume', before=change)
+        self.detach({'host': 'compute1'}, force=True)
+        self.assert_in(self.first, self.second)
+
     def test_a7_force_without_nqn_and_attachments_closes_the_lists(self):
         self.detach({'host': 'compute1'}, force=True)
         self.assert_in()
@@ -814,6 +881,15 @@ class DetachTestCase(AccessTestCase):
         self.assertEqual(OPEN, self.there.acl)
         self.assertEqual(1, log.output.count('ALLOW_ANY'))
         self.assertIn(self.volume.id, log.output)
+
+    def test_a9_list_that_lets_anybody_in_is_warned_of_once(self):
+        log = self.warnings()
+        self.there.acl = OPEN
+        self.rows(self.first)
+        self.server.fault('GetVolume',
+                          before=lambda _request: self.rows(self.first))
+        self.detach(self.first)
+        self.assertEqual(1, log.output.count('ALLOW_ANY'))
 
     def test_a9_lists_that_let_anybody_in_are_left_for_all_hosts(self):
         log = self.warnings()

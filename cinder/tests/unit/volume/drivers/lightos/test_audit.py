@@ -271,6 +271,16 @@ class FoundTestCase(AuditTestCase):
         self.driver.terminate_connection(volume, self.host_connector())
         self.finding('no-access')
 
+    def test_a10_two_detachments_that_cinder_cannot_tell_are_found(self):
+        """Two attachments of one host go at one instant: each saw both."""
+        volume = self.attached()
+        self.make_attachment(volume, self.host_connector())
+        for _number in range(2):
+            self.driver.terminate_connection(volume, self.host_connector())
+        for row in volume.volume_attachment:
+            row.destroy()
+        self.assertEqual(NQN % 1, self.finding('access')['host'])
+
     def test_address_that_no_attached_host_has(self):
         volume = self.attached()
         self.on_cluster(volume).ip_acl += ('192.0.2.77',)
