@@ -359,6 +359,10 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         for volume in volumes:
             if identity.ProviderId.parse(volume.provider_id):
                 continue
+            if volume.status == 'creating':
+                # Another controller may be making it and record its UUID
+                # before Cinder writes what is returned here over it.
+                continue
             try:
                 if volume.volume_type_id not in projects:
                     projects[volume.volume_type_id] = identity.type_project(

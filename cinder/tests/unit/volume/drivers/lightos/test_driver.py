@@ -453,11 +453,16 @@ class ProviderInfoTestCase(base.LightOSTestCase):
             [{'id': volume.id, 'provider_id': 'default'}],
             self.update(self.make_volume(provider_id='blue'), volume))
 
+    def test_e7_volume_that_another_controller_makes_is_left_alone(self):
+        self.assertEqual([], self.update(self.make_volume(
+            status='creating')))
+
     def test_d3_types_that_cannot_be_read_are_left_alone(self):
         volume = self.make_volume()
         gone, bad = (
             objects.Volume(self.context, id=volume.id, provider_id=None,
-                           migration_status=None, volume_type_id=each)
+                           status='available', migration_status=None,
+                           volume_type_id=each)
             for each in (UUID, self.make_type(
                 lightos__project_name='../x').id))
         self.assertEqual([{'id': volume.id, 'provider_id': 'default'}],
