@@ -41,6 +41,11 @@ LOG = logging.getLogger(__name__)
 # The part of an attachment's time that is kept for taking it back.
 _UNDO_SHARE = 0.2
 
+# Seconds in which Cinder has removed the row of an attachment after the driver
+# has answered, and those from one look at the rows to the next.
+_ROW_TIME = 1.0
+_ROW_PAUSE = 0.1
+
 
 class Policy(NamedTuple):
     """How a backend uses IP access lists.
@@ -211,7 +216,7 @@ def _detach_host(op: operation.Operation, volume: Volume, host: access.Host,
         the volume
     """
     nqn = host.nqn or ''
-    before = Attachments.of(volume, policy.networks)
+    before = _settled(op, volume, nqn, going, policy)
     if before.rows_of(nqn) > going:
         LOG.info('Host %(nqn)s keeps its access to volume %(id)s, to which '
                  'it is attached otherwise.',
@@ -219,6 +224,23 @@ def _detach_host(op: operation.Operation, volume: Volume, host: access.Host,
         return
     _expel(op, volume, host)
     _admit_who_came(op, volume, before, policy, nqn)
+
+
+def _settled(op: operation.Operation, volume: Volume, nqn: str, going: int,
+             policy: Policy) -> Attachments:
+    """Read the attachments, for a moment again and again while a host stays.
+
+    Another detach of the host may have had the lock just before, and Cinder
+    removes its row only when the driver has answered.
+    """
+    pauses = op.pauses()
+    began = op.deadline.elapsed
+    while True:
+        rows = Attachments.of(volume, policy.networks)
+        if (rows.rows_of(nqn) <= going or op.deadline.passed or
+                op.deadline.elapsed - began >= _ROW_TIME):
+            return rows
+        pauses.pause(_ROW_PAUSE)
 
 
 def _detach_without_nqn(op: operation.Operation, volume: Volume,

@@ -29,6 +29,7 @@ from cinder.tests.unit import fake_constants as fake
 from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import exception
+from cinder.volume.drivers.lightos import waiting
 
 CLOSED = ('ALLOW_NONE',)
 OPEN = ('ALLOW_ANY',)
@@ -531,6 +532,33 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first, **how)
         self.assert_in(self.first, self.second)
         self.assertEqual([], self.server.requests)
+
+    def test_a6_host_goes_with_the_last_of_two_detachments(self):
+        leaving = [self.make_attachment(self.volume, self.first)]
+        self.rows(self.first, self.second)
+        sleep = waiting.sleep
+
+        def leave(seconds: float) -> None:
+            sleep(seconds)
+            while leaving:
+                leaving.pop().destroy()
+
+        self.mock_object(waiting, 'sleep', leave)
+        self.detach(self.first)
+        self.assert_in(self.second)
+
+    def test_a4_host_that_stays_is_waited_for_a_second(self):
+        self.rows(self.first, self.first)
+        began = self.clock.monotonic()
+        self.detach(self.first)
+        self.assertAlmostEqual(1, self.clock.monotonic() - began, delta=0.2)
+
+    def test_e1_host_that_stays_is_waited_for_in_time(self):
+        self.rows(self.first, self.first)
+        self.override_config('rpc_response_timeout', 1)
+        began = self.clock.monotonic()
+        self.detach(self.first)
+        self.assertLessEqual(self.clock.monotonic() - began, 0.75)
 
     @ddt.data((0, True, False), (1, True, True), (2, True, True),
               (0, False, False), (1, False, False), (2, False, True))
