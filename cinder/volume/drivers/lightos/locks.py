@@ -28,7 +28,6 @@ from typing import Any, Iterator
 
 from oslo_log import log as logging
 import tenacity
-import tooz
 
 from cinder import coordination
 from cinder.i18n import _
@@ -74,7 +73,8 @@ def _acquired(op: operation.Operation, volume_id: str) -> Any:
         except tenacity.RetryError:
             # A lock of etcd that is not free.
             pass
-        except tooz.ToozError as exc:
+        except Exception as exc:
+            # Not all that a service's library raises is an error of tooz.
             seen = _('no answer of the lock service at [coordination] '
                      'backend_url (%s)') % _text(exc)
         op.pause(pauses, seen)
@@ -88,7 +88,11 @@ def _release(op: operation.Operation, lock: Any, volume_id: str) -> None:
     pauses = op.pauses()
     while True:
         try:
-            lock.release()
+            if not lock.release():
+                LOG.warning('The lock of volume %s was lost before it was '
+                            'released. If it expired, another operation on '
+                            'the volume may have gone on beside this one; if '
+                            'not, it expires within 30 s.', volume_id)
             return
         except Exception as exc:
             seen = _text(exc)

@@ -40,6 +40,7 @@ class LockTestCase(base.LightOSTestCase):
         self.server.requests.clear()
         self.lock = mock.Mock(spec=('acquire', 'release'))
         self.lock.acquire.return_value = True
+        self.lock.release.return_value = True
         self.mock_object(coordination.COORDINATOR, 'get_lock',
                          return_value=self.lock)
 
@@ -86,9 +87,11 @@ class LockTestCase(base.LightOSTestCase):
         self.attach()
         self.assert_in(self.host['nqn'])
 
-    def test_e7_service_of_locks_that_stays_away(self):
+    @ddt.data(tooz_coordination.ToozConnectionError('no etcd'),
+              OSError('no etcd'))
+    def test_e7_service_of_locks_that_stays_away(self, trouble):
         began = self.clock.monotonic()
-        self.lock.acquire.side_effect = self.away(1)[0]
+        self.lock.acquire.side_effect = trouble
         error = self.assertRaises(exception.LightOSNotSeen, self.attach)
         self.assertIn('no etcd', str(error))
         self.assertIn('backend_url', str(error))
@@ -112,6 +115,20 @@ class LockTestCase(base.LightOSTestCase):
         (text, values), = [call[0] for call in log.error.call_args_list]
         self.assertIn(self.volume.id, text % values)
         self.assertIn('no etcd', text % values)
+
+    def test_e7_lock_that_was_lost_is_told(self):
+        log = self.mock_object(locks, 'LOG')
+        self.lock.release.return_value = False
+        self.attach()
+        self.assert_in(self.host['nqn'])
+        self.lock.release.assert_called_once_with()
+        (text, volume_id), = [call[0] for call in log.warning.call_args_list]
+        self.assertIn(self.volume.id, text % volume_id)
+
+    def test_e7_lock_that_is_released_is_not_told(self):
+        log = self.mock_object(locks, 'LOG')
+        self.attach()
+        log.warning.assert_not_called()
 
     def test_e7_lock_is_released_after_a_failure(self):
         self.server.fault('UpdateVolume', status=403, times=None)
