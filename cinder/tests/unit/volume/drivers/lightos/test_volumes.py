@@ -114,6 +114,40 @@ class CreateTestCase(base.LightOSTestCase):
             error, 'create volume ' + volume.id, 'project default',
             self.server.volume(volume.name).uuid, 'is Creating')
 
+    def test_v1_volume_that_is_not_as_asked_in_time_is_deleted(self):
+        volume = self.make_volume(size=2)
+        self.server.fault('CreateVolume', after=lambda _request: setattr(
+            self.server.volume(volume.name), 'size', units.Gi))
+        began = self.clock.monotonic()
+        error = self.assertRaises(exception.LightOSNotSeen,
+                                  self.driver.create_volume, volume)
+        self.assert_tells(error, volume.id, '1073741824 bytes')
+        self.assertEqual([], self.server.volumes())
+        self.assertIn('If-Match', self.server.requests[-1].headers)
+        self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
+
+    def test_v1_deletion_of_a_volume_that_is_late_is_asked_for_once(self):
+        self.server.work_time['CreateVolume'] = math.inf
+        volume = self.make_volume()
+        self.assertRaises(exception.LightOSNotSeen,
+                          self.driver.create_volume, volume)
+        self.assertEqual(1, self.server.operations().count('DeleteVolume'))
+
+    def test_v1_late_volume_that_cannot_be_deleted_hides_no_error(self):
+        self.server.work_time['CreateVolume'] = math.inf
+        self.server.fault('DeleteVolume', status=403, times=None)
+        volume = self.make_volume()
+        error = self.assertRaises(exception.LightOSNotSeen,
+                                  self.driver.create_volume, volume)
+        self.assert_tells(error, volume.id, 'is Creating')
+
+    def test_v1_adopted_volume_that_is_late_is_never_deleted(self):
+        volume = self.make_volume()
+        self.existing(volume, state='Creating')
+        self.assertRaises(exception.LightOSNotSeen,
+                          self.driver.create_volume, volume)
+        self.assertNotIn('DeleteVolume', self.server.operations())
+
     def test_e3_create_waits_for_a_volume_not_shown_yet(self):
         self.server.fault('GetVolume', status=404, times=3)
         self.assertEqual('Available', self.create().state)
