@@ -397,8 +397,13 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         op = self._operation(
             _('revert volume %(volume)s to snapshot %(snapshot)s')
             % {'volume': volume.id, 'snapshot': snapshot.id})
-        rollback.revert(op, identity.of_volume(volume),
-                        identity.of_snapshot(snapshot))
+        try:
+            rollback.revert(op, identity.of_volume(volume),
+                            identity.of_snapshot(snapshot))
+        except (AttributeError, NotImplementedError) as exc:
+            # Cinder takes these for a driver that cannot revert, and copies
+            # the snapshot over the volume.
+            raise op.failed(repr(exc)) from exc
 
     def snapshot_revert_use_temp_snapshot(self) -> bool:
         """The cluster reverts in place and needs no copy to fall back on."""

@@ -177,6 +177,14 @@ class RevertTestCase(base.LightOSTestCase):
         self.assert_tells(error, self.volume.id, self.there.uuid, 'not here',
                           str(status))
 
+    @ddt.data(AttributeError('fp'), NotImplementedError())
+    def test_v8_fault_of_a_library_makes_cinder_copy_nothing(
+            self, fault) -> None:
+        self.patch('requests.Session.send', side_effect=fault)
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, self.volume.id, self.snapshot.id,
+                          type(fault).__name__)
+
     def test_v8_volume_that_is_gone_is_an_error(self) -> None:
         self.driver.delete_volume(self.volume)
         self.assertRaises(cinder_exception.VolumeNotFound, self.revert)
