@@ -692,8 +692,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     def _discovery_targets(
             self, op: operation.Operation) -> dict[str, dict[str, Any]]:
         """The discovery services as they were in the last stats period."""
-        learned_at = self.cluster.learned_at
-        if (learned_at is None or
+        learned_at = self.cluster.discovery_learned_at
+        if (learned_at is None or not self.cluster.discovery_endpoints or
                 waiting.monotonic() - learned_at > self._stats_interval()):
             try:
                 cluster.refresh(op.within(op.deadline.earlier(UNDO_SHARE)),
