@@ -114,6 +114,11 @@ class Attachments(NamedTuple):
         """How many rows a host has."""
         return sum(host.nqn == nqn for host in self.hosts)
 
+    def ips_of(self, nqn: str) -> frozenset[str]:
+        """The addresses that a host has."""
+        return frozenset(ip for host in self.hosts if host.nqn == nqn
+                         for ip in host.ips)
+
     def ips_beside(self, nqn: str) -> frozenset[str]:
         """The addresses that the other hosts have."""
         return frozenset(ip for host in self.hosts if host.nqn != nqn
@@ -304,8 +309,10 @@ def _expel(op: operation.Operation, volume: Volume,
     # let in today.
     rows = Attachments.of(volume, ())
     others_unknown = rows.unknown - (0 if rows.rows_of(nqn) else 1)
+    # Who detaches by force may not know the addresses that were let in.
     ips = (frozenset() if others_unknown > 0
-           else frozenset(host.ips) - rows.ips_beside(nqn))
+           else (rows.ips_of(nqn) | frozenset(host.ips)) -
+           rows.ips_beside(nqn))
     _change_lists(op, volume, lambda lists: access.expel(lists, nqn, ips))
 
 

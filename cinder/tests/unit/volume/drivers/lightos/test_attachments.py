@@ -658,6 +658,14 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assert_in(self.second)
 
+    @ddt.data({}, {'host_ips': []}, {'host_ips': ['192.0.2.9']})
+    def test_a5_addresses_go_that_only_the_row_knows(self, told):
+        self.first['host_ips'] = ['192.0.2.1', '192.0.2.2', '192.0.2.11']
+        self.let_in(self.first, self.second)
+        self.rows(self.first, self.second)
+        self.detach({'nqn': self.first['nqn'], **told}, force=True)
+        self.assert_in(self.second)
+
     def test_a5_shared_address_stays(self):
         self.first['host_ips'] = ['192.0.2.1', '192.0.2.2']
         self.let_in(self.first, self.second)
