@@ -116,6 +116,9 @@ def is_of(sought: identity.VolumeIdentity, name: Optional[str],
     :param name: the name on the cluster
     :param present: the labels on the cluster
     """
+    if name is None:
+        # What may be another's is not to be touched for want of a name.
+        return not sought.copied
     # While Cinder exchanges the records of a migration, name_id is that of
     # the other one already.
     if (is_named_for(name, sought.name_id) or

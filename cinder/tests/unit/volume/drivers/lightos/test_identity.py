@@ -112,6 +112,15 @@ class VolumeTestCase(base.LightOSTestCase):
         self.server.fault('GetVolume', body=reply)
         self.assertEqual([], self.delete())
 
+    @ddt.data({'migration_status': 'migrating'}, {'launched_at': None})
+    def test_o2_volume_without_a_name_is_another_records(self, values):
+        reply = self.other.reply()
+        del reply['name']
+        self.record_foreign()
+        self.volume.update(values)
+        self.server.fault('GetVolume', body=reply)
+        self.assertEqual([self.other], self.delete())
+
     @ddt.data(None, 'migrating', 'completing', 'deleting', 'target:' + UUID)
     def test_o2_volume_of_another_record_survives(self, migration_status):
         self.record_foreign(migration_status)
