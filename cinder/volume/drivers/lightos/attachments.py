@@ -353,8 +353,8 @@ def _take_back(op: operation.Operation, volume: Volume, host: access.Host,
     try:
         # What the attach asked for may be under way and not show yet.
         changes.converge(op, lambda: lookup.find(op, sought), plan,
-                         insist=lambda found: None if found.acl is None
-                         else changes.access_update(lookup.lists_of(found)))
+                         insist=lambda found: changes.access_update(
+                             lookup.lists_of(found)))
     except cinder_exception.CinderException as exc:
         LOG.error('Host %(nqn)s could not be attached to volume %(id)s and '
                   'may have been left with access to it: %(why)s',

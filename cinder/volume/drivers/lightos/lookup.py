@@ -149,7 +149,13 @@ def describe(found: Found) -> str:
 
 
 def lists_of(volume: replies.Volume) -> access.Access:
-    """The access lists that a volume shows."""
+    """The access lists that a volume shows.
+
+    :raises: LightOSBadReply when it does not show whom it lets in: what is
+        decided on nobody would shut out those who are
+    """
+    if volume.acl is None:
+        raise exception.LightOSBadReply('no acl')
     return access.Access(volume.acl or access.NOBODY, volume.ip_acl)
 
 

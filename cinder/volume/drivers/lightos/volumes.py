@@ -270,14 +270,12 @@ def _closed(op: operation.Operation, wanted: Wanted,
 
     The work of an earlier try, or of an older release, may be open.
     """
-    lists = lookup.lists_of(found.volume)
-    if lists.equals(wanted.access if lists.ips is not None
-                    else wanted.access._replace(ips=None)):
-        return found
+    def closing(volume: replies.Volume) -> Optional[changes.Change]:
+        return changes.access_change(volume, wanted.access)
 
-    closed = changes.converge(
-        op, lambda: lookup.again(op, found),
-        lambda volume: changes.access_change(volume, wanted.access))
+    if found.volume.acl is not None and closing(found.volume) is None:
+        return found
+    closed = changes.converge(op, lambda: lookup.again(op, found), closing)
     if closed is None:
         raise op.failed(_('it is gone again'))
     return closed

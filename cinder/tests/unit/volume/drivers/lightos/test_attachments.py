@@ -101,6 +101,34 @@ class AttachTestCase(AccessTestCase):
         self.attach()
         self.assert_in(self.first, self.second)
 
+    def without_acl(self, **fault: Any) -> None:
+        """A reply does not show whom the volume lets in."""
+        reply = self.there.reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply, **fault)
+
+    def test_a1_hosts_that_a_reply_does_not_show_stay(self):
+        self.let_in(self.second)
+        self.without_acl()
+        self.attach()
+        self.assert_in(self.first, self.second)
+
+    def test_a1_attach_that_does_not_see_who_is_in_is_an_error(self):
+        self.let_in(self.second)
+        self.without_acl(times=None)
+        error = self.assertRaises(exception.LightOSNotSeen, self.attach)
+        self.assert_tells(error, self.volume.id, self.there.uuid, 'no acl')
+        self.assert_in(self.second)
+        self.assertEqual([], self.updates())
+
+    def test_a1_refused_attach_that_does_not_see_who_is_in(self):
+        self.let_in(self.second)
+        self.server.fault('UpdateVolume', status=403, message='no way')
+        self.without_acl(skip=1)
+        error = self.assertRaises(exception.LightOSRefused, self.attach)
+        self.assert_tells(error, 'no way')
+        self.assert_in(self.second)
+
     def test_a1_attach_again_changes_nothing(self):
         self.attach()
         self.server.requests.clear()
@@ -723,6 +751,20 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assertEqual(((self.second['nqn'],), CLOSED),
                          (self.there.acl, self.there.ip_acl))
+
+    @ddt.data('first', None)
+    def test_a6_detach_that_does_not_see_who_is_in_is_no_success(self, who):
+        reply = self.there.reply()
+        del reply['acl']
+        lacking = self.server.fault('GetVolume', body=reply, times=None)
+        connector = who and self.first
+        error = self.assertRaises(exception.LightOSNotSeen, self.detach,
+                                  connector)
+        self.assert_tells(error, self.volume.id, 'no acl')
+        self.assert_in(self.first, self.second)
+        lacking.times = 1
+        self.detach(connector)
+        self.assert_in(*[self.second] if who else [])
 
     def test_a6_host_that_is_out_already_is_success(self):
         self.let_in(self.second)

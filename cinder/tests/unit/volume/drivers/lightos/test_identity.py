@@ -159,6 +159,13 @@ class VolumeTestCase(base.LightOSTestCase):
         self.record_foreign()
         self.assertEqual([self.other], self.delete())
 
+    def test_o2_so_it_is_where_the_others_is_gone(self):
+        self.of_type('blue')
+        self.in_project('blue')
+        self.volume.update({'provider_id': 'default ' + UUID,
+                            'launched_at': None})
+        self.assertEqual([self.other], self.delete())
+
     def test_o2_own_name_is_looked_for_in_the_recorded_project(self):
         self.other.project = 'green'
         ours = self.in_project('green')

@@ -354,6 +354,13 @@ class CreateTestCase(base.LightOSTestCase):
         self.server.fault('GetVolume', body=reply)
         self.assertEqual(ALL_CLOSED, self.create(volume).ip_acl)
 
+    def test_v1_adopted_volume_of_hosts_that_a_reply_lacks_is_closed(self):
+        volume = self.make_volume()
+        reply = self.existing(volume, acl=('nqn.other',)).reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply)
+        self.assertEqual(ALL_CLOSED, self.create(volume).acl)
+
     def test_v1_adopted_volume_that_goes_again_is_an_error(self):
         volume = self.make_volume()
         self.existing(volume, acl=('nqn.other',))
