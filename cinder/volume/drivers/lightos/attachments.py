@@ -177,7 +177,7 @@ def attach(op: operation.Operation, volume: Volume, host: access.Host,
             return changes.change(
                 op.within(op.deadline.earlier(1 - _UNDO_SHARE)),
                 identity.of_volume(volume), plan)
-        except cinder_exception.CinderException:
+        except Exception:
             if before is not None:
                 _take_back(op, volume, host, before)
             raise
@@ -337,11 +337,17 @@ def _change_lists(op: operation.Operation, volume: Volume,
 
 def _take_back(op: operation.Operation, volume: Volume, host: access.Host,
                before: access.Access) -> None:
-    """Undo what a failed attach may have done.
+    """Undo what a failed attach may have done; it never raises.
 
     :param before: the lists that it found
     """
-    others = Attachments.of(volume, ()).ips_beside(host.nqn or '')
+    try:
+        others = Attachments.of(volume, ()).ips_beside(host.nqn or '')
+    except Exception as exc:
+        # Without the database any address may be another's.
+        LOG.warning('The attachments of volume %(id)s cannot be read: '
+                    '%(why)s', {'id': volume.id, 'why': exc})
+        others = frozenset(host.ips)
     added = host._replace(ips=tuple(set(host.ips) - others))
 
     def plan(found: replies.Volume) -> Optional[changes.Change]:
@@ -355,7 +361,7 @@ def _take_back(op: operation.Operation, volume: Volume, host: access.Host,
         changes.converge(op, lambda: lookup.find(op, sought), plan,
                          insist=lambda found: changes.access_update(
                              lookup.lists_of(found)))
-    except cinder_exception.CinderException as exc:
+    except Exception as exc:
         LOG.error('Host %(nqn)s could not be attached to volume %(id)s and '
                   'may have been left with access to it: %(why)s',
                   {'nqn': host.nqn, 'id': volume.id, 'why': exc})

@@ -20,6 +20,7 @@ from typing import Any, Callable, Iterator, Optional
 
 import ddt
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 
 from cinder import coordination
 from cinder import exception as cinder_exception
@@ -292,6 +293,30 @@ class AttachTestCase(AccessTestCase):
         self.server.fault('UpdateVolume', status=403)
         self.assertRaises(exception.LightOSRefused, self.attach)
         self.assert_in(self.second)
+
+    def test_a1_attach_is_taken_back_without_the_database(self):
+        self.let_in(self.second)
+        self.first['host_ips'] = ['192.0.2.1', '192.0.2.2']
+        self.patch('cinder.objects.VolumeAttachmentList.get_all_by_volume_id',
+                   side_effect=db_exception.DBError('no database'))
+        self.server.fault('GetVolume', skip=1, status=403, message='no way')
+        error = self.assertRaises(exception.LightOSRefused, self.attach)
+        self.assert_tells(error, 'no way')
+        self.assertEqual(
+            ((self.second['nqn'],), {'192.0.2.1', '192.0.2.2'}),
+            (self.there.acl, set(self.there.ip_acl)))
+
+    @ddt.data(1, 3)
+    def test_a1_attach_is_taken_back_whatever_it_died_of(self, times):
+        def die(_request: fake_lightos.Request) -> None:
+            raise AttributeError('fp')
+
+        log = self.warnings()
+        self.let_in(self.second)
+        self.server.fault('GetVolume', skip=1, times=times, before=die)
+        self.assertRaises(AttributeError, self.attach)
+        self.assert_in(*[self.first] * (times > 1), self.second)
+        self.assertEqual(times > 1, self.first['nqn'] in log.output)
 
     def test_a1_attach_that_cannot_be_taken_back_says_so(self):
         log = self.warnings()
