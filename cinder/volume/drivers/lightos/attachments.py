@@ -40,6 +40,9 @@ LOG = logging.getLogger(__name__)
 
 # The part of an attachment's time that is kept for taking it back.
 _UNDO_SHARE = 0.2
+# With less than this part of its time left an attachment is not begun: it
+# would hardly be seen, nor taken back.
+_LEAST_SHARE = 0.1
 
 # Seconds in which Cinder has removed the row of an attachment after the driver
 # has answered, and those from one look at the rows to the next.
@@ -173,6 +176,10 @@ def attach(op: operation.Operation, volume: Volume, host: access.Host,
         return change
 
     with locks.of_volume(op, volume.id):
+        if op.deadline.remaining < _LEAST_SHARE * op.deadline.seconds:
+            raise op.failed(_('other attachments and detachments of the '
+                              'volume, which had to end first, left no time '
+                              'for it'))
         try:
             return changes.change(
                 op.within(op.deadline.earlier(1 - _UNDO_SHARE)),

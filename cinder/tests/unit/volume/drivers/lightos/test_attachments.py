@@ -1139,7 +1139,7 @@ class WritersTestCase(AccessTestCase):
         def run() -> None:
             try:
                 work()
-            except exception.LightOSNotSeen as exc:
+            except exception.LightOSError as exc:
                 errors.append(exc)
 
         self.mock_object(coordination.COORDINATOR, 'get_lock',
@@ -1160,6 +1160,20 @@ class WritersTestCase(AccessTestCase):
             self.clock.advance(LONGEST)
         self.assert_tells(errors[0], self.volume.id, self.second['nqn'])
         self.assertEqual([], self.server.requests)
+
+    @ddt.data((4.4, False), (4.5, True))
+    @ddt.unpack
+    def test_a1_attach_that_could_not_be_taken_back_is_not_begun(
+            self, left, begun):
+        work = self.attaching(self.second)
+        with self.waiting_for_the_lock(work) as errors:
+            self.clock.advance(LONGEST - left)
+        self.assertEqual(begun, not errors)
+        for error in errors:
+            self.assert_tells(error, self.volume.id, self.second['nqn'],
+                              'left no time')
+        self.assertEqual(begun, bool(self.server.requests))
+        self.assert_in(*[self.second] * begun)
 
     def test_a4_attachments_are_read_under_the_lock(self):
         self.let_in(self.first, self.second)
