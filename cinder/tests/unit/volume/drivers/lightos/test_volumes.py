@@ -1096,15 +1096,17 @@ class CloneTestCase(base.LightOSTestCase):
         self.clock.advance(86400)
         self.assertEqual([], self.server.snapshots())
 
-    def test_v3_snapshot_is_looked_for_where_its_volume_is(self):
-        # That of its type is another, and closed to the token.
+    @ddt.data({'status': 403}, {'times': 0})
+    def test_v3_snapshot_is_looked_for_where_its_volume_is(self, closed):
+        # That of its type is another, perhaps closed to the token.
+        self.server.projects['blue'] = ''
         blue = self.make_type(lightos__project_name='blue')
         self.record(self.source, {'volume_type_id': blue.id})
         self.source.refresh()
         self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
-        self.server.fault(
-            'ListSnapshots', status=403, times=None,
-            when=lambda request: '/projects/blue/' in request.path)
+        self.server.fault('ListSnapshots', **{
+            'times': None, **closed,
+            'when': lambda request: '/projects/blue/' in request.path})
         self.failure()
         self.assertEqual([], self.server.snapshots())
 
