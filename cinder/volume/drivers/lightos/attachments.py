@@ -40,6 +40,9 @@ LOG = logging.getLogger(__name__)
 
 # The part of an attachment's time that is kept for taking it back.
 _UNDO_SHARE = 0.2
+# With less than this part of its time left an attachment is not begun: it
+# would hardly be seen, nor taken back.
+_LEAST_SHARE = 0.1
 
 # Seconds in which Cinder has removed the row of an attachment after the driver
 # has answered, and those from one look at the rows to the next.
@@ -114,6 +117,11 @@ class Attachments(NamedTuple):
         """How many rows a host has."""
         return sum(host.nqn == nqn for host in self.hosts)
 
+    def ips_of(self, nqn: str) -> frozenset[str]:
+        """The addresses that a host has."""
+        return frozenset(ip for host in self.hosts if host.nqn == nqn
+                         for ip in host.ips)
+
     def ips_beside(self, nqn: str) -> frozenset[str]:
         """The addresses that the other hosts have."""
         return frozenset(ip for host in self.hosts if host.nqn != nqn
@@ -168,11 +176,15 @@ def attach(op: operation.Operation, volume: Volume, host: access.Host,
         return change
 
     with locks.of_volume(op, volume.id):
+        if op.deadline.remaining < _LEAST_SHARE * op.deadline.seconds:
+            raise op.failed(_('other attachments and detachments of the '
+                              'volume, which had to end first, left no time '
+                              'for it'))
         try:
             return changes.change(
                 op.within(op.deadline.earlier(1 - _UNDO_SHARE)),
                 identity.of_volume(volume), plan)
-        except cinder_exception.CinderException:
+        except Exception:
             if before is not None:
                 _take_back(op, volume, host, before)
             raise
@@ -304,8 +316,10 @@ def _expel(op: operation.Operation, volume: Volume,
     # let in today.
     rows = Attachments.of(volume, ())
     others_unknown = rows.unknown - (0 if rows.rows_of(nqn) else 1)
+    # Who detaches by force may not know the addresses that were let in.
     ips = (frozenset() if others_unknown > 0
-           else frozenset(host.ips) - rows.ips_beside(nqn))
+           else (rows.ips_of(nqn) | frozenset(host.ips)) -
+           rows.ips_beside(nqn))
     _change_lists(op, volume, lambda lists: access.expel(lists, nqn, ips))
 
 
@@ -330,11 +344,17 @@ def _change_lists(op: operation.Operation, volume: Volume,
 
 def _take_back(op: operation.Operation, volume: Volume, host: access.Host,
                before: access.Access) -> None:
-    """Undo what a failed attach may have done.
+    """Undo what a failed attach may have done; it never raises.
 
     :param before: the lists that it found
     """
-    others = Attachments.of(volume, ()).ips_beside(host.nqn or '')
+    try:
+        others = Attachments.of(volume, ()).ips_beside(host.nqn or '')
+    except Exception as exc:
+        # Without the database any address may be another's.
+        LOG.warning('The attachments of volume %(id)s cannot be read: '
+                    '%(why)s', {'id': volume.id, 'why': exc})
+        others = frozenset(host.ips)
     added = host._replace(ips=tuple(set(host.ips) - others))
 
     def plan(found: replies.Volume) -> Optional[changes.Change]:
@@ -346,9 +366,9 @@ def _take_back(op: operation.Operation, volume: Volume, host: access.Host,
     try:
         # What the attach asked for may be under way and not show yet.
         changes.converge(op, lambda: lookup.find(op, sought), plan,
-                         insist=lambda found: None if found.acl is None
-                         else changes.access_update(lookup.lists_of(found)))
-    except cinder_exception.CinderException as exc:
+                         insist=lambda found: changes.access_update(
+                             lookup.lists_of(found)))
+    except Exception as exc:
         LOG.error('Host %(nqn)s could not be attached to volume %(id)s and '
                   'may have been left with access to it: %(why)s',
                   {'nqn': host.nqn, 'id': volume.id, 'why': exc})

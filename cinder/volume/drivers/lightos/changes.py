@@ -18,6 +18,7 @@ from oslo_utils import units
 from cinder import exception as cinder_exception
 from cinder.i18n import _
 from cinder.volume.drivers.lightos import access
+from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import lookup
 from cinder.volume.drivers.lightos import operation
@@ -44,7 +45,7 @@ def change(op: operation.Operation, sought: identity.VolumeIdentity,
     A change that was decided on a state that has passed is decided again.
 
     :param plan: what is to be done to a volume, None when nothing is left;
-        it may raise
+        it may raise, LightOSBadReply when it takes another look to tell
     :returns: the volume in service, with nothing left to do
     :raises: VolumeNotFound, LightOSRefused, LightOSNotSeen, LightOSError
     """
@@ -81,7 +82,11 @@ def converge(op: operation.Operation,
             raise cinder_exception.VolumeNotFound(message=_(
                 'LightOS: could not %(action)s: %(seen)s')
                 % {'action': op.action, 'seen': seen})
-        todo = plan(found.volume) or (insist and insist(found.volume))
+        try:
+            todo = plan(found.volume) or (insist and insist(found.volume))
+        except exception.LightOSBadReply as exc:
+            op.pause(pauses, '%s: %s' % (seen, exc))
+            continue
         if found.volume.state in replies.IN_SERVICE:
             if todo is None:
                 return found
@@ -157,7 +162,8 @@ def access_change(volume: replies.Volume,
                   decided: access.Access) -> Optional[Change]:
     """What makes a volume's lists those that were decided on."""
     lists = lookup.lists_of(volume)
-    if lists.ips is None:
+    if None in (lists.ips, decided.ips):
+        lists = lists._replace(ips=None)
         decided = decided._replace(ips=None)
     if lists.equals(decided):
         return None
@@ -182,7 +188,10 @@ def _refused_for_nothing(
         answer: operation.Answer) -> lookup.Found:
     """Nothing is wrong with a refusal of what is there by now."""
     found = look()
-    if (found is None or found.volume.state not in replies.IN_SERVICE or
-            plan(found.volume) is not None):
+    try:
+        if (found is None or found.volume.state not in replies.IN_SERVICE or
+                plan(found.volume) is not None):
+            raise op.refused(answer)
+    except exception.LightOSBadReply:
         raise op.refused(answer)
     return found

@@ -42,9 +42,9 @@ def refresh(op: operation.Operation,
     if not info.discovery_endpoints:
         # LightOS API, "Attaching": each node has a discovery service.
         nodes = op.read('get_nodes', replies.parse_node_endpoints) or ()
-        known.discovery_endpoints = tuple(
+        known.learn_discovery(tuple(
             node._replace(port=connection.DISCOVERY_PORT)
-            for node in map(_parse, nodes) if node)
+            for node in map(_parse, nodes) if node))
     return info
 
 

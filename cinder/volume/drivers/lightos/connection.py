@@ -68,7 +68,7 @@ class LightOSConnection:
         self.cluster_uuid: Optional[str] = None
         self.discovery_endpoints: tuple[endpoints.Address, ...] = ()
         self.max_replicas: Optional[int] = None
-        self.learned_at: Optional[float] = None
+        self.discovery_learned_at: Optional[float] = None
         self._credentials = credentials.Credentials(conf)
         self._endpoints = endpoints.Endpoints(self._seeds())
         self._session = transport.session()
@@ -172,9 +172,14 @@ class LightOSConnection:
         port = self.conf.lightos_api_port
         self._endpoints.learn(_addresses(info.api_endpoints, port))
         if info.discovery_endpoints:
-            self.discovery_endpoints = _addresses(
-                info.discovery_endpoints, DISCOVERY_PORT)
-        self.learned_at = waiting.monotonic()
+            self.learn_discovery(_addresses(info.discovery_endpoints,
+                                            DISCOVERY_PORT))
+
+    def learn_discovery(self,
+                        addresses: tuple[endpoints.Address, ...]) -> None:
+        """Take over where the discovery services are now."""
+        self.discovery_endpoints = addresses
+        self.discovery_learned_at = waiting.monotonic()
 
     def _seeds(self) -> tuple[endpoints.Address, ...]:
         configured = self.conf.lightos_api_address or []

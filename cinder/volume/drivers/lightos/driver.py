@@ -397,8 +397,13 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         op = self._operation(
             _('revert volume %(volume)s to snapshot %(snapshot)s')
             % {'volume': volume.id, 'snapshot': snapshot.id})
-        rollback.revert(op, identity.of_volume(volume),
-                        identity.of_snapshot(snapshot))
+        try:
+            rollback.revert(op, identity.of_volume(volume),
+                            identity.of_snapshot(snapshot))
+        except (AttributeError, NotImplementedError) as exc:
+            # Cinder takes these for a driver that cannot revert, and copies
+            # the snapshot over the volume.
+            raise op.failed(repr(exc)) from exc
 
     def snapshot_revert_use_temp_snapshot(self) -> bool:
         """The cluster reverts in place and needs no copy to fall back on."""
@@ -687,8 +692,8 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     def _discovery_targets(
             self, op: operation.Operation) -> dict[str, dict[str, Any]]:
         """The discovery services as they were in the last stats period."""
-        learned_at = self.cluster.learned_at
-        if (learned_at is None or
+        learned_at = self.cluster.discovery_learned_at
+        if (learned_at is None or not self.cluster.discovery_endpoints or
                 waiting.monotonic() - learned_at > self._stats_interval()):
             try:
                 cluster.refresh(op.within(op.deadline.earlier(UNDO_SHARE)),

@@ -116,6 +116,9 @@ def is_of(sought: identity.VolumeIdentity, name: Optional[str],
     :param name: the name on the cluster
     :param present: the labels on the cluster
     """
+    if name is None:
+        # What may be another's is not to be touched for want of a name.
+        return not sought.copied
     # While Cinder exchanges the records of a migration, name_id is that of
     # the other one already.
     if (is_named_for(name, sought.name_id) or
@@ -146,7 +149,13 @@ def describe(found: Found) -> str:
 
 
 def lists_of(volume: replies.Volume) -> access.Access:
-    """The access lists that a volume shows."""
+    """The access lists that a volume shows.
+
+    :raises: LightOSBadReply when it does not show whom it lets in: what is
+        decided on nobody would shut out those who are
+    """
+    if volume.acl is None:
+        raise exception.LightOSBadReply('no acl')
     return access.Access(volume.acl or access.NOBODY, volume.ip_acl)
 
 

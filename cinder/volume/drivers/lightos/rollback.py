@@ -66,6 +66,9 @@ def revert(op: operation.Operation, sought: identity.VolumeIdentity,
               '%(snapshot)d; a volume that was extended cannot go back')
             % {'volume': before.volume.size,
                'snapshot': source.snapshot.size})
+    if before.volume.acl is None:
+        raise op.failed(_('LightOS volume %s does not show whom it lets in, '
+                          'which has to be put back') % before.volume.uuid)
     _roll_back(op, sought, before, source.snapshot.uuid)
     _put_back(op, before)
 

@@ -226,7 +226,7 @@ def _settled(op: operation.Operation, wanted: Wanted, project: str,
     """Wait until a volume that was asked for is there as it was asked for.
 
     :param own: whether it is the work of this very call; only then is it
-        removed when it failed
+        removed when it failed or was not seen in time
     """
     pauses = op.pauses()
     while True:
@@ -245,10 +245,23 @@ def _settled(op: operation.Operation, wanted: Wanted, project: str,
             seen = lookup.describe(found)
         else:
             if own:
-                op.send('delete_volume', project_name=project,
-                        volume_uuid=uuid, etag=volume.etag)
+                _remove(op, found)
             raise op.failed(lookup.describe(found))
-        op.pause(pauses, seen)
+        try:
+            op.pause(pauses, seen)
+        except exception.LightOSNotSeen:
+            if own:
+                # Cinder takes the record to another service and never asks
+                # for the deletion of this one, or tries otherwise, and then
+                # it has the name.
+                _remove(op, found)
+            raise
+
+
+def _remove(op: operation.Operation, found: lookup.Found) -> None:
+    """Ask once for the deletion of what came to nothing."""
+    op.send('delete_volume', project_name=found.project,
+            volume_uuid=found.volume.uuid, etag=found.volume.etag)
 
 
 def _closed(op: operation.Operation, wanted: Wanted,
@@ -257,14 +270,12 @@ def _closed(op: operation.Operation, wanted: Wanted,
 
     The work of an earlier try, or of an older release, may be open.
     """
-    lists = lookup.lists_of(found.volume)
-    if lists.equals(wanted.access if lists.ips is not None
-                    else wanted.access._replace(ips=None)):
-        return found
+    def closing(volume: replies.Volume) -> Optional[changes.Change]:
+        return changes.access_change(volume, wanted.access)
 
-    closed = changes.converge(
-        op, lambda: lookup.again(op, found),
-        lambda volume: changes.access_change(volume, wanted.access))
+    if found.volume.acl is not None and closing(found.volume) is None:
+        return found
+    closed = changes.converge(op, lambda: lookup.again(op, found), closing)
     if closed is None:
         raise op.failed(_('it is gone again'))
     return closed

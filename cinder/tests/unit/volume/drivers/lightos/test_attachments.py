@@ -20,6 +20,7 @@ from typing import Any, Callable, Iterator, Optional
 
 import ddt
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 
 from cinder import coordination
 from cinder import exception as cinder_exception
@@ -100,6 +101,34 @@ class AttachTestCase(AccessTestCase):
         self.let_in(self.second)
         self.attach()
         self.assert_in(self.first, self.second)
+
+    def without_acl(self, **fault: Any) -> None:
+        """A reply does not show whom the volume lets in."""
+        reply = self.there.reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply, **fault)
+
+    def test_a1_hosts_that_a_reply_does_not_show_stay(self):
+        self.let_in(self.second)
+        self.without_acl()
+        self.attach()
+        self.assert_in(self.first, self.second)
+
+    def test_a1_attach_that_does_not_see_who_is_in_is_an_error(self):
+        self.let_in(self.second)
+        self.without_acl(times=None)
+        error = self.assertRaises(exception.LightOSNotSeen, self.attach)
+        self.assert_tells(error, self.volume.id, self.there.uuid, 'no acl')
+        self.assert_in(self.second)
+        self.assertEqual([], self.updates())
+
+    def test_a1_refused_attach_that_does_not_see_who_is_in(self):
+        self.let_in(self.second)
+        self.server.fault('UpdateVolume', status=403, message='no way')
+        self.without_acl(skip=1)
+        error = self.assertRaises(exception.LightOSRefused, self.attach)
+        self.assert_tells(error, 'no way')
+        self.assert_in(self.second)
 
     def test_a1_attach_again_changes_nothing(self):
         self.attach()
@@ -264,6 +293,30 @@ class AttachTestCase(AccessTestCase):
         self.server.fault('UpdateVolume', status=403)
         self.assertRaises(exception.LightOSRefused, self.attach)
         self.assert_in(self.second)
+
+    def test_a1_attach_is_taken_back_without_the_database(self):
+        self.let_in(self.second)
+        self.first['host_ips'] = ['192.0.2.1', '192.0.2.2']
+        self.patch('cinder.objects.VolumeAttachmentList.get_all_by_volume_id',
+                   side_effect=db_exception.DBError('no database'))
+        self.server.fault('GetVolume', skip=1, status=403, message='no way')
+        error = self.assertRaises(exception.LightOSRefused, self.attach)
+        self.assert_tells(error, 'no way')
+        self.assertEqual(
+            ((self.second['nqn'],), {'192.0.2.1', '192.0.2.2'}),
+            (self.there.acl, set(self.there.ip_acl)))
+
+    @ddt.data(1, 3)
+    def test_a1_attach_is_taken_back_whatever_it_died_of(self, times):
+        def die(_request: fake_lightos.Request) -> None:
+            raise AttributeError('fp')
+
+        log = self.warnings()
+        self.let_in(self.second)
+        self.server.fault('GetVolume', skip=1, times=times, before=die)
+        self.assertRaises(AttributeError, self.attach)
+        self.assert_in(*[self.first] * (times > 1), self.second)
+        self.assertEqual(times > 1, self.first['nqn'] in log.output)
 
     def test_a1_attach_that_cannot_be_taken_back_says_so(self):
         log = self.warnings()
@@ -658,6 +711,14 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assert_in(self.second)
 
+    @ddt.data({}, {'host_ips': []}, {'host_ips': ['192.0.2.9']})
+    def test_a5_addresses_go_that_only_the_row_knows(self, told):
+        self.first['host_ips'] = ['192.0.2.1', '192.0.2.2', '192.0.2.11']
+        self.let_in(self.first, self.second)
+        self.rows(self.first, self.second)
+        self.detach({'nqn': self.first['nqn'], **told}, force=True)
+        self.assert_in(self.second)
+
     def test_a5_shared_address_stays(self):
         self.first['host_ips'] = ['192.0.2.1', '192.0.2.2']
         self.let_in(self.first, self.second)
@@ -715,6 +776,20 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assertEqual(((self.second['nqn'],), CLOSED),
                          (self.there.acl, self.there.ip_acl))
+
+    @ddt.data('first', None)
+    def test_a6_detach_that_does_not_see_who_is_in_is_no_success(self, who):
+        reply = self.there.reply()
+        del reply['acl']
+        lacking = self.server.fault('GetVolume', body=reply, times=None)
+        connector = who and self.first
+        error = self.assertRaises(exception.LightOSNotSeen, self.detach,
+                                  connector)
+        self.assert_tells(error, self.volume.id, 'no acl')
+        self.assert_in(self.first, self.second)
+        lacking.times = 1
+        self.detach(connector)
+        self.assert_in(*[self.second] if who else [])
 
     def test_a6_host_that_is_out_already_is_success(self):
         self.let_in(self.second)
@@ -1064,7 +1139,7 @@ class WritersTestCase(AccessTestCase):
         def run() -> None:
             try:
                 work()
-            except exception.LightOSNotSeen as exc:
+            except exception.LightOSError as exc:
                 errors.append(exc)
 
         self.mock_object(coordination.COORDINATOR, 'get_lock',
@@ -1085,6 +1160,20 @@ class WritersTestCase(AccessTestCase):
             self.clock.advance(LONGEST)
         self.assert_tells(errors[0], self.volume.id, self.second['nqn'])
         self.assertEqual([], self.server.requests)
+
+    @ddt.data((4.4, False), (4.5, True))
+    @ddt.unpack
+    def test_a1_attach_that_could_not_be_taken_back_is_not_begun(
+            self, left, begun):
+        work = self.attaching(self.second)
+        with self.waiting_for_the_lock(work) as errors:
+            self.clock.advance(LONGEST - left)
+        self.assertEqual(begun, not errors)
+        for error in errors:
+            self.assert_tells(error, self.volume.id, self.second['nqn'],
+                              'left no time')
+        self.assertEqual(begun, bool(self.server.requests))
+        self.assert_in(*[self.second] * begun)
 
     def test_a4_attachments_are_read_under_the_lock(self):
         self.let_in(self.first, self.second)

@@ -117,6 +117,26 @@ class ClusterTestCase(base.LightOSTestCase):
         self.clock.advance(31)
         self.assertIn('10.0.0.9', self.connect()['lightos_nodes'])
 
+    def test_a3_nodes_that_were_not_asked_for_are_no_fresher(self):
+        self.override_config('backend_stats_polling_interval', 30)
+        self.server.clusterinfo['discoveryEndpoints'] = []
+        self.refresh()
+        self.server.nodes[2] = '10.0.0.4'
+        self.clock.advance(29)
+        # So statistics end half-way.
+        self.server.fault('ListNodes', status=403)
+        self.assertRaises(exception.LightOSRefused, self.refresh)
+        self.clock.advance(2)
+        self.assertIn('10.0.0.4', self.connect()['lightos_nodes'])
+
+    def test_a3_attachment_asks_again_where_none_are_known(self):
+        self.server.clusterinfo['discoveryEndpoints'] = []
+        self.server.fault('ListNodes', status=404)
+        self.refresh()
+        self.assertEqual({}, self.targets())
+        self.assertEqual(set(self.server.nodes),
+                         set(self.connect()['lightos_nodes']))
+
     def test_a3_attachment_takes_the_last_known_ones_if_need_be(self):
         self.override_config('backend_stats_polling_interval', 30)
         self.clock.advance(31)

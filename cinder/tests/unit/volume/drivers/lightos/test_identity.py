@@ -112,6 +112,15 @@ class VolumeTestCase(base.LightOSTestCase):
         self.server.fault('GetVolume', body=reply)
         self.assertEqual([], self.delete())
 
+    @ddt.data({'migration_status': 'migrating'}, {'launched_at': None})
+    def test_o2_volume_without_a_name_is_another_records(self, values):
+        reply = self.other.reply()
+        del reply['name']
+        self.record_foreign()
+        self.volume.update(values)
+        self.server.fault('GetVolume', body=reply)
+        self.assertEqual([self.other], self.delete())
+
     @ddt.data(None, 'migrating', 'completing', 'deleting', 'target:' + UUID)
     def test_o2_volume_of_another_record_survives(self, migration_status):
         self.record_foreign(migration_status)
@@ -148,6 +157,13 @@ class VolumeTestCase(base.LightOSTestCase):
         self.of_type('blue')
         self.in_project('blue')
         self.record_foreign()
+        self.assertEqual([self.other], self.delete())
+
+    def test_o2_so_it_is_where_the_others_is_gone(self):
+        self.of_type('blue')
+        self.in_project('blue')
+        self.volume.update({'provider_id': 'default ' + UUID,
+                            'launched_at': None})
         self.assertEqual([self.other], self.delete())
 
     def test_o2_own_name_is_looked_for_in_the_recorded_project(self):

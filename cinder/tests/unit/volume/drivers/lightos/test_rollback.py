@@ -77,6 +77,28 @@ class RevertTestCase(base.LightOSTestCase):
         self.assertEqual(was, (self.there.name, self.there.acl,
                                self.there.ip_acl))
 
+    def test_v8_hosts_that_are_not_known_are_not_put_at_risk(self) -> None:
+        reply = self.there.reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply)
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, self.volume.id, self.there.uuid)
+        self.assertNotIn('RollbackVolume', self.server.operations())
+
+    @ddt.data(0, 2)
+    def test_v8_hosts_that_a_reply_does_not_show_are_put_back(
+            self, skip) -> None:
+        self.driver.initialize_connection(self.volume, self.host_connector())
+        was = self.there.acl
+        self.put_back_too(acl=('nqn.other',))
+        reply = self.there.reply()
+        del reply['IPAcl' if not skip else 'acl']
+        self.server.fault('GetVolume', body=reply, skip=skip)
+        began = self.clock.monotonic()
+        self.revert()
+        self.assertEqual(was, self.there.acl)
+        self.assertLess(self.clock.monotonic() - began, 5)
+
     def test_v8_size_that_was_put_back_is_made_as_it_was(self) -> None:
         self.put_back_too(size=512 * 1024 ** 2)
         self.revert()
@@ -127,6 +149,17 @@ class RevertTestCase(base.LightOSTestCase):
         self.assert_tells(error, other.uuid, self.there.uuid)
         self.assertNotIn('RollbackVolume', self.server.operations())
 
+    def test_v8_volume_of_the_snapshot_in_upper_case_is_the_same(
+            self) -> None:
+        self.there.uuid = 'abcdef00-0000-4000-8000-00000000000a'
+        self.volume.provider_id = 'default ' + self.there.uuid
+        snapshot = self.server.snapshot(self.snapshot.name)
+        snapshot.volume_uuid = self.there.uuid
+        self.server.fault('GetSnapshot', body={
+            **snapshot.reply(), 'sourceVolumeUUID': self.there.uuid.upper()})
+        self.revert()
+        self.assertEqual('old', self.there.data)
+
     @ddt.data({'lose_reply': True}, {'lose_request': True},
               {'status': 503, 'code': 14}, {'status': 412})
     def test_v8_it_is_done_in_spite_of_passing_trouble(self, trouble) -> None:
@@ -176,6 +209,14 @@ class RevertTestCase(base.LightOSTestCase):
         self.assertNotIsInstance(error, (NotImplementedError, AttributeError))
         self.assert_tells(error, self.volume.id, self.there.uuid, 'not here',
                           str(status))
+
+    @ddt.data(AttributeError('fp'), NotImplementedError())
+    def test_v8_fault_of_a_library_makes_cinder_copy_nothing(
+            self, fault) -> None:
+        self.patch('requests.Session.send', side_effect=fault)
+        error = self.assertRaises(exception.LightOSError, self.revert)
+        self.assert_tells(error, self.volume.id, self.snapshot.id,
+                          type(fault).__name__)
 
     def test_v8_volume_that_is_gone_is_an_error(self) -> None:
         self.driver.delete_volume(self.volume)

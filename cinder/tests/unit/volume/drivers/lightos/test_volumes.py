@@ -114,6 +114,40 @@ class CreateTestCase(base.LightOSTestCase):
             error, 'create volume ' + volume.id, 'project default',
             self.server.volume(volume.name).uuid, 'is Creating')
 
+    def test_v1_volume_that_is_not_as_asked_in_time_is_deleted(self):
+        volume = self.make_volume(size=2)
+        self.server.fault('CreateVolume', after=lambda _request: setattr(
+            self.server.volume(volume.name), 'size', units.Gi))
+        began = self.clock.monotonic()
+        error = self.assertRaises(exception.LightOSNotSeen,
+                                  self.driver.create_volume, volume)
+        self.assert_tells(error, volume.id, '1073741824 bytes')
+        self.assertEqual([], self.server.volumes())
+        self.assertIn('If-Match', self.server.requests[-1].headers)
+        self.assertLessEqual(self.clock.monotonic() - began, LONGEST + 1)
+
+    def test_v1_deletion_of_a_volume_that_is_late_is_asked_for_once(self):
+        self.server.work_time['CreateVolume'] = math.inf
+        volume = self.make_volume()
+        self.assertRaises(exception.LightOSNotSeen,
+                          self.driver.create_volume, volume)
+        self.assertEqual(1, self.server.operations().count('DeleteVolume'))
+
+    def test_v1_late_volume_that_cannot_be_deleted_hides_no_error(self):
+        self.server.work_time['CreateVolume'] = math.inf
+        self.server.fault('DeleteVolume', status=403, times=None)
+        volume = self.make_volume()
+        error = self.assertRaises(exception.LightOSNotSeen,
+                                  self.driver.create_volume, volume)
+        self.assert_tells(error, volume.id, 'is Creating')
+
+    def test_v1_adopted_volume_that_is_late_is_never_deleted(self):
+        volume = self.make_volume()
+        self.existing(volume, state='Creating')
+        self.assertRaises(exception.LightOSNotSeen,
+                          self.driver.create_volume, volume)
+        self.assertNotIn('DeleteVolume', self.server.operations())
+
     def test_e3_create_waits_for_a_volume_not_shown_yet(self):
         self.server.fault('GetVolume', status=404, times=3)
         self.assertEqual('Available', self.create().state)
@@ -319,6 +353,13 @@ class CreateTestCase(base.LightOSTestCase):
         del reply['acl']
         self.server.fault('GetVolume', body=reply)
         self.assertEqual(ALL_CLOSED, self.create(volume).ip_acl)
+
+    def test_v1_adopted_volume_of_hosts_that_a_reply_lacks_is_closed(self):
+        volume = self.make_volume()
+        reply = self.existing(volume, acl=('nqn.other',)).reply()
+        del reply['acl']
+        self.server.fault('GetVolume', body=reply)
+        self.assertEqual(ALL_CLOSED, self.create(volume).acl)
 
     def test_v1_adopted_volume_that_goes_again_is_an_error(self):
         volume = self.make_volume()
@@ -1055,15 +1096,17 @@ class CloneTestCase(base.LightOSTestCase):
         self.clock.advance(86400)
         self.assertEqual([], self.server.snapshots())
 
-    def test_v3_snapshot_is_looked_for_where_its_volume_is(self):
-        # That of its type is another, and closed to the token.
+    @ddt.data({'status': 403}, {'times': 0})
+    def test_v3_snapshot_is_looked_for_where_its_volume_is(self, closed):
+        # That of its type is another, perhaps closed to the token.
+        self.server.projects['blue'] = ''
         blue = self.make_type(lightos__project_name='blue')
         self.record(self.source, {'volume_type_id': blue.id})
         self.source.refresh()
         self.server.work_time['CreateSnapshot'] = 0.9 * LONGEST
-        self.server.fault(
-            'ListSnapshots', status=403, times=None,
-            when=lambda request: '/projects/blue/' in request.path)
+        self.server.fault('ListSnapshots', **{
+            'times': None, **closed,
+            'when': lambda request: '/projects/blue/' in request.path})
         self.failure()
         self.assertEqual([], self.server.snapshots())
 
