@@ -262,7 +262,7 @@ def _attributes(blank: Finding, volume: Volume, found: lookup.Found,
         wanted = specs.of_volume(volume, backend.conf)
     except cinder_exception.VolumeTypeNotFound:
         return
-    except cinder_exception.InvalidVolumeType as exc:
+    except specs.UNREADABLE as exc:
         yield blank._replace(what=str(exc))
         return
     differences = []

@@ -658,8 +658,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         """What a create makes of a record; None if its type is broken."""
         try:
             wanted = self._wanted(volume)
-        except (cinder_exception.VolumeTypeNotFound,
-                cinder_exception.InvalidVolumeType):
+        except specs.UNREADABLE:
             return None
         if volume.snapshot_id:
             return wanted._replace(source=volumes.Source(

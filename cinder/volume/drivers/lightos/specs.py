@@ -46,6 +46,11 @@ QOS_KEYS: Mapping[str, tuple[str, str]] = {
 IOPS_STEP = 256
 _MOST = 2 ** 32 - 1
 
+# Why a volume type cannot be read: it is gone, or asks for what LightOS has
+# not. Its QoS specs may have come to that under volumes that have it.
+UNREADABLE = (exception.VolumeTypeNotFound, exception.InvalidVolumeType,
+              exception.InvalidQoSSpecs)
+
 _OURS = 'lightos:'
 _NUMBER = re.compile(r'[0-9]{1,10}')
 

@@ -40,6 +40,7 @@ from cinder.volume.drivers.lightos import audit_records as records
 from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import listing
 from cinder.volume import manager
+from cinder.volume import qos_specs
 
 NQN = 'nqn.2014-08.org.nvmexpress:uuid:compute%d'
 
@@ -1237,6 +1238,20 @@ class TroubleTestCase(AuditTestCase):
                          status='available', provider_id='default')
         self.server.add_volume('volume-' + fake.VOLUME_ID)
         self.assertEqual(['missing', 'orphans'], self.found())
+
+    def test_qos_specs_that_are_broken_keep_nothing_from_being_audited(self):
+        volume_type = self.make_qos_type({'read_iops': '1024'})
+        self.make_volume(volume_type, create=True, status='available')
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        qos_specs.update(self.context, volume_type.qos_specs_id,
+                         {'lightos:read_iops': '1000'})
+        report = self.audit()
+        self.assertEqual([], report['errors'])
+        attributes, orphan = sorted(report['findings'],
+                                    key=lambda each: each['class'])
+        self.assertEqual(('attributes', 'orphans'),
+                         (attributes['class'], orphan['class']))
+        self.assert_tells(attributes['text'], 'lightos:read_iops', "'1000'")
 
     def test_type_that_is_gone_keeps_nothing_from_being_audited(self):
         gone = self.make_type(lightos__num_replicas='2')
