@@ -227,6 +227,32 @@ class FoundTestCase(AuditTestCase):
             setattr(self.on_cluster(volume), name, value)
         self.finding('attributes')
 
+    @ddt.data('512', '4096')
+    def test_volume_of_other_sectors_than_its_type_says(self, asked):
+        volume = self.make_volume(
+            self.make_type(lightos__sector_size=asked), create=True,
+            status='available')
+        self.assertEqual([], self.found())
+        seen = {'512': 4096, '4096': 512}[asked]
+        self.on_cluster(volume).sector_size = seen
+        self.assertEqual(
+            'the type asks for sectors of %s bytes, it has %d'
+            % (asked, seen), self.finding('attributes')['text'])
+
+    @ddt.data('gold', 'uuid')
+    def test_volume_under_another_policy_than_its_type_says(self, asked):
+        gold, silver = (self.server.add_policy(name, limitIOPS={})
+                        for name in ('gold', 'silver'))
+        asked = gold.upper() if asked == 'uuid' else asked
+        volume = self.make_volume(
+            self.make_type(lightos__qos_policy=asked), create=True,
+            status='available')
+        self.assertEqual([], self.found())
+        self.on_cluster(volume).qos_policy = silver
+        self.assertEqual(
+            'the type asks for the QoS policy %s, it is under silver' % asked,
+            self.finding('attributes')['text'])
+
     def test_volume_in_another_project_than_its_type_says(self):
         self.server.projects['gold'] = ''
         gold = self.make_type(lightos__project_name='gold')
