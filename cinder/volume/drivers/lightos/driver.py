@@ -586,6 +586,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     def _to_make(self, op: operation.Operation,
                  volume: Volume) -> volumes.Wanted:
         wanted = self._wanted(volume)
+        specs.warn_of_unknown(volume)
         cluster.check_replicas(op, self.cluster, wanted.specs.replicas)
         return wanted
 
