@@ -1031,6 +1031,28 @@ class BackendsTestCase(AuditTestCase):
         self.assertEqual((1, 1), (len(report['errors']),
                                   len(report['findings'])))
 
+    def test_text_has_several_backends_and_projects(self):
+        self.server.projects['gold'] = ''
+        self.add_backend('second')
+        self.assertIn('backends lightos, second: 0 volumes and 0 snapshots '
+                      'in the projects default, gold; ', self.run_audit())
+
+    def test_backend_with_a_bad_option_hides_no_other(self):
+        self.add_backend('second')
+        connect, error = audit._backend, cfg.ConfigFileValueError(
+            'Value for option lightos_api_port is not valid')
+
+        def backend(name, hosts):
+            if name == 'second':
+                raise error
+            return connect(name, hosts)
+
+        self.mock_object(audit, '_backend', backend)
+        report = self.audit()
+        self.assertEqual((1, ['backend second: %s' % error]), (
+            len(report['clusters']), report['errors']))
+        self.assertEqual(2, self.status)
+
     def test_backend_of_another_driver_is_left_out(self):
         self.add_backend('lvm', volume_driver='cinder.volume.drivers.lvm.'
                                               'LVMVolumeDriver')
@@ -1125,6 +1147,19 @@ class TroubleTestCase(AuditTestCase):
             [each['class'] for each in report['findings']],
             len(report['errors'])))
         self.assertIn('audit volume volume-', report['errors'][0])
+
+    def test_c8_token_that_is_not_taken_is_named_by_its_source(self):
+        self.configure(lightos_jwt='secret')
+        self.server.fault('GetClusterInfo', status=401, times=None)
+        self.assertIn('(the token is that of lightos_jwt)',
+                      self.audit()['errors'][0])
+        self.assertEqual(2, self.status)
+
+    def test_error_of_the_database_is_told_without_its_statement(self):
+        self.mock_object(records, 'volumes', mock.Mock(
+            side_effect=RuntimeError('no such table\n[SQL: SELECT ...]')))
+        self.assertEqual(['RuntimeError: no such table'],
+                         self.audit()['errors'])
 
     @ddt.data('ListProjects', 'ListVolumes')
     def test_refusal_that_is_not_about_rights_is_told(self, operation):
@@ -1230,7 +1265,7 @@ class TroubleTestCase(AuditTestCase):
             [] if filters else real(*args, **pages))
         report = self.audit()
         self.assertEqual(([], []), (report['findings'], report['errors']))
-        self.assertIn('1 snapshot records',
+        self.assertIn('1 snapshot record of Cinder has',
                       report['clusters'][0]['notes'][0])
 
     def test_records_of_one_type_share_it(self):
@@ -1760,11 +1795,11 @@ class CommandLineTestCase(AuditTestCase):
         later = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
         self.server.add_volume('pvc')
         self.assertEqual([
-            'LightOS cluster %s, backends lightos: 3 volumes and 0 snapshots '
-            'in the projects default; Cinder has 3 volumes and 1 snapshots '
+            'LightOS cluster %s, backend lightos: 3 volumes and 0 snapshots '
+            'in the project default; Cinder has 3 volumes and 1 snapshot '
             'there.' % fake_lightos.CLUSTER_UUID,
-            '1 volumes and snapshots are not named as Cinder names them and '
-            "are nobody's that Cinder knows: they were left out.",
+            '1 volume or snapshot is not named as Cinder names them and is '
+            "nobody's that Cinder knows: it was left out.",
             '',
             'missing (1): counted by Cinder, not on the cluster',
             '  volume %s (backend lightos): Cinder counts a volume of 3 GiB, '
@@ -1799,6 +1834,26 @@ class CommandLineTestCase(AuditTestCase):
             '',
             '4 findings, 0 of them mended.'],
             self.run_audit().splitlines())
+
+    @ddt.data((1, '1 volume and 1 snapshot in the project default; Cinder '
+                  'has 1 volume and 1 snapshot there.'),
+              (2, '2 volumes and 2 snapshots in the project default; Cinder '
+                  'has 2 volumes and 2 snapshots there.'))
+    @ddt.unpack
+    def test_text_counts_one_as_one(self, number, words):
+        for _each in range(number):
+            self.make_snapshot(
+                self.make_volume(create=True, status='available'),
+                create=True, status='available')
+        self.assertIn(words, self.run_audit())
+
+    @ddt.data((1, '1 volume or snapshot is not'),
+              (2, '2 volumes and snapshots are not'))
+    @ddt.unpack
+    def test_text_counts_what_is_left_out(self, number, words):
+        for each in range(number):
+            self.server.add_volume('pvc%d' % each)
+        self.assertIn(words, self.run_audit())
 
     def test_text_of_a_record_that_is_stuck_names_it(self):
         time = self.useFixture(fixture.TimeFixture())
@@ -1854,6 +1909,7 @@ class CommandLineTestCase(AuditTestCase):
                                   report['summary']['orphans']))
 
 
+@ddt.ddt
 class ConfigureTestCase(base.LightOSTestCase):
 
     def configure_from(self, *arguments: str) -> mock.Mock:
@@ -1872,9 +1928,10 @@ class ConfigureTestCase(base.LightOSTestCase):
     def test_files_are_found_where_the_services_look(self):
         self.assertEqual([], self.configure_from().call_args.args[0])
 
-    def test_file_that_cannot_be_read_ends_the_audit(self):
-        self.mock_object(audit, 'CONF', mock.Mock(
-            side_effect=cfg.ConfigFilesNotFoundError(['a'])))
+    @ddt.data(cfg.ConfigFilesNotFoundError(['a']),
+              UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'invalid'))
+    def test_file_that_cannot_be_read_ends_the_audit(self, error):
+        self.mock_object(audit, 'CONF', mock.Mock(side_effect=error))
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             status = audit.main(['--config-file', 'a'])
