@@ -484,11 +484,11 @@ class RefusedTest(FeaturesTestCase):
         snapshot = self.make('snapshots', volume_id=volume['id'])
         for specs, reason in (
                 ({'lightos__num_replicas': '2'},
-                 'The snapshot has 3 replicas and the volume type asks for '
-                 '2'),
+                 'The snapshot has 3 replicas and the volume type or '
+                 'lightos_default_num_replicas asks for 2'),
                 ({'compression': '<is> True'},
-                 'The snapshot is not compressed and the volume type asks '
-                 'for compression'),
+                 'The snapshot is not compressed and the volume type or '
+                 'lightos_default_compression_enabled asks for compression'),
                 ({'lightos__sector_size': '512'},
                  'The snapshot has sectors of 4096 bytes and the volume type '
                  'asks for 512'),
@@ -627,9 +627,9 @@ class StatisticsTest(FeaturesTestCase):
                 capabilities__lightos_health='OK')):
             self.refused('', NOWHERE,
                          volume_type=volume_type)
-        self.refused('its type asks for 3 replicas, and the cluster can '
-                     'hold 2 of a volume now', NOT_MADE, NOWHERE,
-                     volume_type=at_create)
+        self.refused('its type or lightos_default_num_replicas asks for 3 '
+                     'replicas, and the cluster can hold 2 of a volume now',
+                     NOT_MADE, NOWHERE, volume_type=at_create)
         # It was not even asked.
         self.assertEqual([], [each for each in self.requests()[before:]
                               if each['method'] == 'POST'])

@@ -783,10 +783,11 @@ class FromSnapshotTestCase(base.LightOSTestCase):
                           'sourceSnapshotUUID' in body))
 
     @ddt.data(({'lightos__num_replicas': '2'},
-               'The snapshot has 3 replicas and the volume type asks for 2'),
+               'The snapshot has 3 replicas and the volume type or '
+               'lightos_default_num_replicas asks for 2'),
               ({'compression': '<is> True'},
-               'The snapshot is not compressed and the volume type asks for '
-               'compression'))
+               'The snapshot is not compressed and the volume type or '
+               'lightos_default_compression_enabled asks for compression'))
     @ddt.unpack
     def test_v2_other_type_is_an_error_that_says_so(self, specs, words):
         volume = self.make_volume(self.make_type(**specs))
@@ -803,7 +804,7 @@ class FromSnapshotTestCase(base.LightOSTestCase):
         self.there.compression = True
         self.assert_tells(
             self.refusal(), 'The snapshot is compressed and the volume type '
-            'asks for none')
+            'or lightos_default_compression_enabled asks for none')
 
     def test_v2_plain_snapshot_says_so_where_zeros_are_left_out(self):
         self.server.omit_zeros = True
