@@ -35,6 +35,9 @@ import testtools
 TREE = pathlib.Path(__file__).resolve().parents[4]
 # Seconds for Cinder to do what it was asked for.
 TIME = 20
+# Seconds for an audit: one that asks a cluster in vain takes 13 of them, and
+# the machine may be busy.
+AUDIT_TIME = 120
 
 sys.path.insert(0, str(TREE / 'tools'))
 from demo import block_storage  # noqa: E402
@@ -177,7 +180,7 @@ class AuditTest(testtools.TestCase):
             [*console_script(), '--config-file',
              str(self.where.run / 'cinder.conf'), '--settle', '1',
              *arguments], env=environment.clean_variables(), text=True,
-            capture_output=True, timeout=TIME)
+            capture_output=True, timeout=AUDIT_TIME)
 
     def audit(self, status: int, *arguments: str) -> dict[str, Any]:
         """The report in JSON; the exit status has to be this."""
@@ -266,6 +269,38 @@ class AuditTest(testtools.TestCase):
                       '-> --fix access', '6 findings, 0 of them mended.'):
             self.assertIn(words, ended.stdout)
 
+    def make_type(self, **extra_specs: str) -> str:
+        made = self.api.call('POST', '/types', {'volume_type': {
+            'name': self.getUniqueString(), 'extra_specs': {
+                key.replace('__', ':'): value
+                for key, value in extra_specs.items()}}})
+        return str(made['volume_type']['id'])
+
+    def test_volume_that_is_not_as_its_type_says(self) -> None:
+        limits = self.api.call('POST', '/qos-specs', {'qos_specs': {
+            'name': self.getUniqueString(), 'consumer': 'back-end',
+            'lightos:read_iops': '1000'}})['qos_specs']['id']
+        types = {
+            'the type asks for 2 replicas, it has 3':
+                self.make_type(lightos__num_replicas='2'),
+            'the type asks for sectors of 512 bytes, it has 4096':
+                self.make_type(lightos__sector_size='512'),
+            'Invalid qos specs: lightos:read_iops must be a multiple of 256 '
+            "from 0, which is unlimited, to 4294967295, not '1000'":
+                self.make_type()}
+        for volume_type in types.values():
+            self.in_database('UPDATE volumes SET volume_type_id = ? '
+                             'WHERE id = ?', volume_type, self.make_volume())
+        self.api.call('GET', f'/qos-specs/{limits}/associate',
+                      query={'vol_type_id': volume_type})
+        report = self.audit(1)
+        self.assertEqual(
+            sorted(('attributes', text) for text in types),
+            sorted((each['class'], each['text'])
+                   for each in report['findings']))
+        self.assertEqual(0, self.run_audit(
+            '--ignore', 'attributes').returncode)
+
     def test_orphan_is_deleted_only_if_it_is_proven_ours(self) -> None:
         ours, unmanaged = self.make_volume(), self.make_volume()
         self.change('PUT', 'volumes/' + self.on_cluster(ours)['UUID'],
@@ -320,6 +355,32 @@ class AuditTest(testtools.TestCase):
         ended = self.run_audit('--fix', 'access,missing')
         self.assertEqual(2, ended.returncode)
         self.assertIn("'missing' is none of", ended.stderr)
+
+    def test_configuration_that_is_wrong_is_told(self) -> None:
+        self.make_volume()
+        conf = self.where.run / 'wrong.conf'
+        for text, words in (
+                ('[lightos', 'cannot read the configuration'),
+                ('\xff', 'cannot read the configuration'),
+                ('[lightos]\nlightos_api_port = many\n',
+                 'backend lightos: Value for option lightos_api_port'),
+                ('[lightos]\nlightos_jwt_file = /none\n',
+                 '(the token is that of lightos_jwt_file (/none))'),
+                ('[database]\nconnection = sqlite:////none/cinder\n',
+                 'unable to open database file'),
+                ('[database]\nconnection = sqlite://\n', 'no such table')):
+            conf.write_text(text, encoding='latin-1')
+            ended = self.run_audit('--config-file', str(conf))
+            self.assertEqual(2, ended.returncode, ended.stdout)
+            self.assertIn(words, ended.stdout)
+            self.assertNotIn('SELECT', ended.stdout)
+            self.assertNotIn('Traceback', ended.stdout + ended.stderr)
+        ended = self.run_audit('--backend', 'lightos', '--backend', 'west')
+        self.assertEqual(2, ended.returncode)
+        for words in ('west is no section of the configuration',
+                      'backend lightos: 1 volume and 0 snapshots in the '
+                      'project default; Cinder has 1 volume and 0 snapshots'):
+            self.assertIn(words, ended.stdout)
 
     def test_cluster_that_does_not_answer_is_not_clean(self) -> None:
         self.make_volume()

@@ -181,6 +181,19 @@ class BytesTest(testtools.TestCase):
         self.assertEqual(cloud.checksum(str(path)),
                          self.checksum(volume_id, 8 * cloud.MIB))
 
+    def test_volume_is_given_another_image(self) -> None:
+        paths = [self.file(name, 8 * cloud.MIB) for name in ('old', 'new')]
+        old, new = (self.image(path, 'raw') for path in paths)
+        volume = self.volume(imageRef=old)
+        before = self.on_cluster('first', volume)['UUID']
+        self.cinder.act(volume, 'os-reimage', image_id=new)
+        self.cinder.wait('volume', volume)
+        self.assertEqual(cloud.checksum(str(paths[1])),
+                         self.checksum(volume, 8 * cloud.MIB))
+        self.assertEqual((before, ['ALLOW_NONE']), (
+            self.on_cluster('first', volume)['UUID'],
+            self.on_cluster('first', volume)['acl']['values']))
+
     def test_image_from_volume(self) -> None:
         volume = self.volume()
         content = self.written(volume, 1)

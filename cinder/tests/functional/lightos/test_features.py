@@ -337,6 +337,83 @@ class SectorSizeTest(FeaturesTestCase):
         self.assertEqual(512, self.there(volume)['sectorSize'])
 
 
+class InUseTest(FeaturesTestCase):
+    """What can be done with a volume that a host has, and what cannot."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.volume = self.make('volumes')
+        self.attach(self.volume)
+
+    def test_attached_volume_is_copied(self) -> None:
+        snapshot = self.make('snapshots', volume_id=self.volume['id'],
+                             force=True)
+        self.assertIn(
+            ('snapshot-' + snapshot['id'], self.there(self.volume)['UUID']),
+            {(each['name'], each['sourceVolumeUUID'])
+             for each in self.cloud.simulator.messages('snapshots')})
+        for source in ({'snapshot_id': snapshot['id']},
+                       {'source_volid': self.volume['id']}):
+            copy = self.make('volumes', **source)
+            self.assertEqual(['ALLOW_NONE'],
+                             self.there(copy)['acl']['values'])
+
+    def test_attached_volume_is_not_deleted(self) -> None:
+        for query in ({}, {'force': 'True'}, {'cascade': 'True'}):
+            said = self.assertRaises(
+                errors.DemoError, self.api.call, 'DELETE',
+                f'/volumes/{self.volume["id"]}', query=query)
+            self.assertIn('attached', str(said))
+        self.assertEqual([HOST['nqn']],
+                         self.there(self.volume)['acl']['values'])
+
+    def test_host_is_told_that_it_may_only_read(self) -> None:
+        self.detach(self.volume)
+        self.act(self.volume, 'os-update_readonly_flag', readonly=True)
+        self.attach(self.volume, mode='ro')
+        (attachment,) = self.api.call('GET', '/attachments', query={
+            'volume_id': self.volume['id']})['attachments']
+        shown = self.api.call('GET', f'/attachments/{attachment["id"]}')
+        self.assertEqual('ro', shown['attachment']['connection_info'][
+            'access_mode'])
+
+
+class DeleteTest(FeaturesTestCase):
+
+    def test_volume_goes_with_its_snapshots(self) -> None:
+        volume = self.make('volumes')
+        snapshots = [self.make('snapshots', volume_id=volume['id'])['id']
+                     for _each in range(2)]
+        copy = self.make('volumes', snapshot_id=snapshots[0])
+        self.api.call('DELETE', f'/volumes/{volume["id"]}',
+                      query={'cascade': 'True'})
+        until(lambda: self.show('volumes', volume['id']) is None,
+              'it is gone')
+        self.assertEqual([], [
+            each['name'] for kind in ('volumes', 'snapshots')
+            for each in self.cloud.simulator.messages(kind)
+            if each['state'] not in ('Deleting', 'Deleted') and
+            each['name'].partition('-')[2] in (volume['id'], *snapshots)])
+        self.assertEqual('Available', self.there(copy)['state'])
+
+    def test_volume_goes_whose_type_makes_no_sense_any_more(self) -> None:
+        limits = self.api.call('POST', '/qos-specs', {'qos_specs': {
+            'name': self.getUniqueString(), 'consumer': 'back-end',
+            'lightos:read_iops': '1024'}})['qos_specs']['id']
+        self.addCleanup(self.api.call, 'DELETE', f'/qos-specs/{limits}',
+                        query={'force': 'True'})
+        volume_type = self.make_type()
+        self.api.call('GET', f'/qos-specs/{limits}/associate',
+                      query={'vol_type_id': volume_type})
+        volume = self.make('volumes', volume_type=volume_type)
+        self.api.call('PUT', f'/qos-specs/{limits}', {
+            'qos_specs': {'lightos:read_iops': '1000'}})
+        self.refused("must be a multiple of 256 from 0, which is unlimited, "
+                     "to 4294967295, not '1000'", NOT_MADE, NOWHERE,
+                     volume_type=volume_type)
+        self.delete('volumes', volume['id'])
+
+
 class ExtendTest(FeaturesTestCase):
 
     def test_attached_volume_grows(self) -> None:
@@ -393,16 +470,25 @@ class RefusedTest(FeaturesTestCase):
         self.refused('', NOWHERE,
                      volume_type=self.make_type(**specs))
 
+    def test_spec_that_says_nothing_to_lightos_is_told(self) -> None:
+        volume = self.make('volumes', volume_type=self.make_type(
+            lightos__replicas='1'))
+        self.assertTrue(any(
+            'extra specs lightos:replicas, which say nothing' in line and
+            volume['id'] in line
+            for line in self.cloud.log.read_text().splitlines()))
+        self.assertEqual(3, self.there(volume)['replicaCount'])
+
     def test_copy_that_is_not_as_its_source(self) -> None:
         volume = self.make('volumes')
         snapshot = self.make('snapshots', volume_id=volume['id'])
         for specs, reason in (
                 ({'lightos__num_replicas': '2'},
-                 'The snapshot has 3 replicas and the volume type asks for '
-                 '2'),
+                 'The snapshot has 3 replicas and the volume type or '
+                 'lightos_default_num_replicas asks for 2'),
                 ({'compression': '<is> True'},
-                 'The snapshot is not compressed and the volume type asks '
-                 'for compression'),
+                 'The snapshot is not compressed and the volume type or '
+                 'lightos_default_compression_enabled asks for compression'),
                 ({'lightos__sector_size': '512'},
                  'The snapshot has sectors of 4096 bytes and the volume type '
                  'asks for 512'),
@@ -541,9 +627,9 @@ class StatisticsTest(FeaturesTestCase):
                 capabilities__lightos_health='OK')):
             self.refused('', NOWHERE,
                          volume_type=volume_type)
-        self.refused('its type asks for 3 replicas, and the cluster can '
-                     'hold 2 of a volume now', NOT_MADE, NOWHERE,
-                     volume_type=at_create)
+        self.refused('its type or lightos_default_num_replicas asks for 3 '
+                     'replicas, and the cluster can hold 2 of a volume now',
+                     NOT_MADE, NOWHERE, volume_type=at_create)
         # It was not even asked.
         self.assertEqual([], [each for each in self.requests()[before:]
                               if each['method'] == 'POST'])
@@ -551,6 +637,7 @@ class StatisticsTest(FeaturesTestCase):
         self.make('volumes', volume_type=at_create)
 
 
+@ddt.ddt
 class GroupsTest(FeaturesTestCase):
 
     def setUp(self) -> None:
@@ -620,10 +707,13 @@ class GroupsTest(FeaturesTestCase):
             each['name'].partition('-')[2] in
             {volume['id'] for volume in volumes}])
 
-    def test_consistency_that_is_not_there_is_refused(self) -> None:
+    @ddt.data('consistent_group_snapshot_enabled',
+              'group_replication_enabled',
+              'consistent_group_replication_enabled')
+    def test_promise_that_cannot_be_kept_is_refused(self, spec: str) -> None:
         made = self.api.call('POST', '/group_types', {'group_type': {
-            'name': self.getUniqueString(), 'group_specs': {
-                'consistent_group_snapshot_enabled': '<is> True'}}})
+            'name': self.getUniqueString(),
+            'group_specs': {spec: '<is> True'}}})
         type_id = made['group_type']['id']
         self.addCleanup(self.api.call, 'DELETE', f'/group_types/{type_id}')
         group = self.api.call('POST', '/groups', {'group': {
@@ -631,3 +721,6 @@ class GroupsTest(FeaturesTestCase):
             'volume_types': [self.volume_type]}})['group']
         self.addCleanup(self.delete_group, group['id'])
         self.wait_for('groups', group['id'], 'error')
+        self.assertTrue(any(
+            f'the type of group {group["id"]} asks for' in line
+            for line in self.cloud.log.read_text().splitlines()))

@@ -96,8 +96,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except Exception as exc:
         # Cinder's database or its locks cannot be used, most likely.
         LOG.debug('What ended the audit:', exc_info=True)
+        # An error of the database goes on with all of its statement.
         report = reports.Report((), (), ('%s: %s' % (
-            type(exc).__name__, exc),))
+            type(exc).__name__, str(exc).partition('\n')[0]),))
     if args.format == 'json':
         print(reports.as_json(report))  # noqa: C303
     else:
@@ -194,7 +195,7 @@ def _configure(args: argparse.Namespace) -> None:
             words += ['--' + name.replace('_', '-'), value]
     try:
         CONF(words, project='cinder', version=version.version_string())
-    except cfg.Error as exc:
+    except (cfg.Error, UnicodeError) as exc:
         raise _CannotAudit(_('cannot read the configuration: %s') % exc)
 
 
@@ -222,9 +223,13 @@ def _clusters(args: argparse.Namespace) -> _Chosen:
                 _('connect to the cluster of backend %s') % name)
             info = cluster.refresh(op, backend.connection)
             backends.setdefault(info.uuid, []).append(backend)
-        except cinder_exception.CinderException as exc:
+        except (cinder_exception.CinderException, cfg.Error) as exc:
             errors.append(_('backend %(name)s: %(why)s')
                           % {'name': name, 'why': exc})
+            if isinstance(exc, exception.LightOSRefused) and (
+                    exc.status == 401):
+                errors[-1] += _(' (the token is that of %s)') % (
+                    backend.connection.token_source)
     return _Chosen(tuple(
         proofs.Cluster(uuid, together) for uuid, of_it in backends.items()
         for together in _by_token(of_it)), tuple(errors))

@@ -29,6 +29,7 @@ from cinder.volume.drivers.lightos import audit_records as records
 from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import listing
 from cinder.volume.drivers.lightos import lookup
+from cinder.volume.drivers.lightos import qos
 from cinder.volume.drivers.lightos import replies
 from cinder.volume.drivers.lightos import snapshots
 from cinder.volume.drivers.lightos import specs
@@ -262,7 +263,7 @@ def _attributes(blank: Finding, volume: Volume, found: lookup.Found,
         wanted = specs.of_volume(volume, backend.conf)
     except cinder_exception.VolumeTypeNotFound:
         return
-    except cinder_exception.InvalidVolumeType as exc:
+    except specs.UNREADABLE as exc:
         yield blank._replace(what=str(exc))
         return
     differences = []
@@ -281,6 +282,18 @@ def _attributes(blank: Finding, volume: Volume, found: lookup.Found,
         differences.append(
             _('the type asks for the project %(asked)s, it is in %(seen)s')
             % {'asked': wanted.project, 'seen': found.project})
+    if (specs.SECTOR_SIZE_SPEC in asked and
+            found.volume.sector_size not in (None, wanted.sector_size)):
+        differences.append(
+            _('the type asks for sectors of %(asked)d bytes, it has %(seen)d')
+            % {'asked': wanted.sector_size,
+               'seen': found.volume.sector_size})
+    under = found.volume.qos_policy_name or found.volume.qos_policy_uuid
+    if wanted.qos_policy and under and not qos.is_under(found.volume,
+                                                        wanted.qos_policy):
+        differences.append(
+            _('the type asks for the QoS policy %(asked)s, it is under '
+              '%(seen)s') % {'asked': wanted.qos_policy, 'seen': under})
     if differences:
         yield blank._replace(what='; '.join(differences))
 

@@ -190,10 +190,13 @@ class _First:
             else:
                 others += 1
         if others:
-            self._seen.notes.append(_(
-                '%d volumes and snapshots are not named as Cinder names '
-                'them and are nobody\'s that Cinder knows: they were left '
-                'out.') % others)
+            self._seen.notes.append((_(
+                '%d volume or snapshot is not named as Cinder names them and '
+                'is nobody\'s that Cinder knows: it was left out.')
+                if others == 1 else _(
+                    '%d volumes and snapshots are not named as Cinder names '
+                    'them and are nobody\'s that Cinder knows: they were '
+                    'left out.')) % others)
 
     def _refused(self, exc: exception.LightOSRefused) -> None:
         if str(exc) not in self._seen.errors:
@@ -204,10 +207,13 @@ class _First:
         seen.projects = tuple(sorted(self._inventory.projects))
         seen.counts['volumes'], seen.counts['snapshots'] = (
             self._inventory.counts())
-        if seen.counts['without_volume']:
-            seen.notes.append(_(
-                '%d snapshot records of Cinder have no volume record: they '
-                'were left out.') % seen.counts['without_volume'])
+        alone = seen.counts['without_volume']
+        if alone:
+            seen.notes.append((_(
+                '%d snapshot record of Cinder has no volume record: it was '
+                'left out.') if alone == 1 else _(
+                    '%d snapshot records of Cinder have no volume record: '
+                    'they were left out.')) % alone)
         if self._inventory.unopened:
             seen.notes.append(_('The token does not open these LightOS '
                                 'projects: %s.') % ', '.join(sorted(

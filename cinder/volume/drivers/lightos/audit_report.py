@@ -110,17 +110,7 @@ def as_text(report: Report) -> Iterator[str]:
     """The report for people, line by line."""
     outcome = _outcomes(report)
     for seen in report.seen:
-        yield _('LightOS cluster %(uuid)s, backends %(backends)s: '
-                '%(volumes)d volumes and %(snapshots)d snapshots in the '
-                'projects %(projects)s; Cinder has %(cinder_volumes)d '
-                'volumes and %(cinder_snapshots)d snapshots there.') % {
-                    'uuid': seen.cluster.uuid,
-                    'backends': ', '.join(each.name for each
-                                          in seen.cluster.backends),
-                    'projects': ', '.join(seen.projects) or _('none'),
-                    **{name: seen.counts[name] for name in (
-                        'volumes', 'snapshots', 'cinder_volumes',
-                        'cinder_snapshots')}}
+        yield _head(seen)
         yield from seen.notes
         for kind, meaning in findings.CLASSES.items():
             told = [finding for finding in seen.findings
@@ -144,6 +134,30 @@ def as_text(report: Report) -> Iterator[str]:
     yield ''
     yield _sum(len(report.findings),
                sum(not error for error in outcome.values()))
+
+
+def _head(seen: looks.Seen) -> str:
+    backends = [each.name for each in seen.cluster.backends]
+    projects = seen.projects
+    return _('LightOS cluster %(uuid)s, %(backends)s: %(there)s in '
+             '%(projects)s; Cinder has %(here)s there.') % {
+        'uuid': seen.cluster.uuid,
+        'backends': (_('backend %s') if len(backends) == 1 else
+                     _('backends %s')) % ', '.join(backends),
+        'projects': (_('the project %s') if len(projects) == 1 else
+                     _('the projects %s')) % (', '.join(projects) or
+                                              _('none')),
+        'there': _counted(seen.counts['volumes'], seen.counts['snapshots']),
+        'here': _counted(seen.counts['cinder_volumes'],
+                         seen.counts['cinder_snapshots'])}
+
+
+def _counted(volumes: int, snapshots: int) -> str:
+    return _('%(volumes)s and %(snapshots)s') % {
+        'volumes': (_('%d volume') if volumes == 1 else
+                    _('%d volumes')) % volumes,
+        'snapshots': (_('%d snapshot') if snapshots == 1 else
+                      _('%d snapshots')) % snapshots}
 
 
 def _sum(found: int, fixed: int) -> str:

@@ -66,8 +66,8 @@ def check_replicas(op: operation.Operation,
         return
     if asked > known.max_replicas:
         raise op.failed(
-            _('its type asks for %(asked)d replicas, and the cluster can '
-              'hold %(most)d of a volume now')
+            _('its type or lightos_default_num_replicas asks for %(asked)d '
+              'replicas, and the cluster can hold %(most)d of a volume now')
             % {'asked': asked, 'most': known.max_replicas})
 
 

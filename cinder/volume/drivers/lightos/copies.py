@@ -56,16 +56,17 @@ def differences(wanted: volumes.Wanted, found: snapshots.Found) -> str:
     reasons = []
     if snapshot.replicas not in (None, asked.replicas):
         reasons.append(
-            _('The snapshot has %(source)s replicas and the volume type asks '
-              'for %(asked)d') % {'source': snapshot.replicas,
-                                  'asked': asked.replicas})
+            _('The snapshot has %(source)s replicas and the volume type or '
+              'lightos_default_num_replicas asks for %(asked)d')
+            % {'source': snapshot.replicas, 'asked': asked.replicas})
     # LightOS API: a reply may leave out what is false.
     if bool(snapshot.compression) != asked.compression:
         reasons.append(
-            _('The snapshot is compressed and the volume type asks for none')
+            _('The snapshot is compressed and the volume type or '
+              'lightos_default_compression_enabled asks for none')
             if snapshot.compression else
-            _('The snapshot is not compressed and the volume type asks for '
-              'compression'))
+            _('The snapshot is not compressed and the volume type or '
+              'lightos_default_compression_enabled asks for compression'))
     if asked.sector_size and snapshot.sector_size not in (
             None, asked.sector_size):
         reasons.append(

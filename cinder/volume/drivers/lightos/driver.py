@@ -64,6 +64,8 @@ LIGHTOS = 'LIGHTOS'
 TEMPORARY_SNAPSHOT_RETENTION = '86400s'
 # The part of an operation's time that is kept for undoing what failed.
 UNDO_SHARE = 0.2
+GROUP_REPLICATION_SPECS = ('group_replication_enabled',
+                           'consistent_group_replication_enabled')
 VENDOR = 'lightos'
 
 
@@ -418,11 +420,12 @@ class LightOSVolumeDriver(driver.VolumeDriver):
 
     # Groups. They are Cinder's own work, a volume after the other, which
     # NotImplementedError leaves to it. It would do the same with a group
-    # that is promised to be consistent.
+    # that is promised to be consistent or replicated.
 
     def create_group(self, context: cinder_context.RequestContext,
                      group: Group) -> NoReturn:
         _refuse_consistency(group)
+        _refuse_replication(group)
         raise NotImplementedError()
 
     def create_group_snapshot(
@@ -588,6 +591,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
     def _to_make(self, op: operation.Operation,
                  volume: Volume) -> volumes.Wanted:
         wanted = self._wanted(volume)
+        specs.warn_of_unknown(volume)
         cluster.check_replicas(op, self.cluster, wanted.specs.replicas)
         return wanted
 
@@ -663,8 +667,7 @@ class LightOSVolumeDriver(driver.VolumeDriver):
         """What a create makes of a record; None if its type is broken."""
         try:
             wanted = self._wanted(volume)
-        except (cinder_exception.VolumeTypeNotFound,
-                cinder_exception.InvalidVolumeType):
+        except specs.UNREADABLE:
             return None
         if volume.snapshot_id:
             return wanted._replace(source=volumes.Source(
@@ -719,6 +722,15 @@ def _refuse_consistency(group: Union[Group, GroupSnapshot]) -> None:
             reason=_('the type of group %s asks for consistent snapshots, '
                      'and LightOS takes the snapshot of one volume at a time')
             % (group.get('group_id') or group.id))
+
+
+def _refuse_replication(group: Group) -> None:
+    if any(volume_utils.is_group_a_type(group, spec)
+           for spec in GROUP_REPLICATION_SPECS):
+        raise exception.LightOSError(
+            reason=_('the type of group %s asks for replication, and LightOS '
+                     'keeps the replicas of a volume inside one cluster')
+            % group.id)
 
 
 def _is_at(volume: Volume, host: Mapping[str, Any]) -> bool:

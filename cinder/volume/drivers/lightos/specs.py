@@ -32,6 +32,8 @@ COMPRESSION_SPEC = 'compression'
 REPLICAS_SPEC = 'lightos:num_replicas'
 QOS_POLICY_SPEC = 'lightos:qos_policy'
 SECTOR_SIZE_SPEC = 'lightos:sector_size'
+_KNOWN = (REPLICAS_SPEC, identity.PROJECT_SPEC, QOS_POLICY_SPEC,
+          SECTOR_SIZE_SPEC)
 
 # LightOS API: replicaCount of CreateVolume.
 REPLICA_COUNTS = range(1, 4)
@@ -45,6 +47,11 @@ QOS_KEYS: Mapping[str, tuple[str, str]] = {
 # LightOS API: IOPS are limited in steps of 256; fields are of 32 bits.
 IOPS_STEP = 256
 _MOST = 2 ** 32 - 1
+
+# Why a volume type cannot be read: it is gone, or asks for what LightOS has
+# not. Its QoS specs may have come to that under volumes that have it.
+UNREADABLE = (exception.VolumeTypeNotFound, exception.InvalidVolumeType,
+              exception.InvalidQoSSpecs)
 
 _OURS = 'lightos:'
 _NUMBER = re.compile(r'[0-9]{1,10}')
@@ -128,6 +135,21 @@ def read(extra_specs: Mapping[str, str],
                      '%(prefix)s keys: LightOS puts a volume under one QoS '
                      'policy') % {'spec': QOS_POLICY_SPEC, 'prefix': _OURS})
     return asked
+
+
+def warn_of_unknown(volume: Volume) -> None:
+    """Log what the type of a volume asks for in vain.
+
+    It is not refused: types of older releases may have such extra specs.
+    """
+    unknown = [key for key in sorted(identity.extra_specs(volume))
+               if key.startswith(_OURS) and key not in _KNOWN]
+    if unknown:
+        LOG.warning('The type of volume %(id)s has the extra specs '
+                    '%(unknown)s, which say nothing to this driver: it knows '
+                    '%(known)s.', {
+                        'id': volume.id, 'unknown': ', '.join(unknown),
+                        'known': ', '.join(_KNOWN)})
 
 
 def _qos_specs(volume: Volume) -> Mapping[str, str]:

@@ -40,6 +40,7 @@ from cinder.volume.drivers.lightos import audit_records as records
 from cinder.volume.drivers.lightos import identity
 from cinder.volume.drivers.lightos import listing
 from cinder.volume import manager
+from cinder.volume import qos_specs
 
 NQN = 'nqn.2014-08.org.nvmexpress:uuid:compute%d'
 
@@ -225,6 +226,32 @@ class FoundTestCase(AuditTestCase):
         for name, value in change.items():
             setattr(self.on_cluster(volume), name, value)
         self.finding('attributes')
+
+    @ddt.data('512', '4096')
+    def test_volume_of_other_sectors_than_its_type_says(self, asked):
+        volume = self.make_volume(
+            self.make_type(lightos__sector_size=asked), create=True,
+            status='available')
+        self.assertEqual([], self.found())
+        seen = {'512': 4096, '4096': 512}[asked]
+        self.on_cluster(volume).sector_size = seen
+        self.assertEqual(
+            'the type asks for sectors of %s bytes, it has %d'
+            % (asked, seen), self.finding('attributes')['text'])
+
+    @ddt.data('gold', 'uuid')
+    def test_volume_under_another_policy_than_its_type_says(self, asked):
+        gold, silver = (self.server.add_policy(name, limitIOPS={})
+                        for name in ('gold', 'silver'))
+        asked = gold.upper() if asked == 'uuid' else asked
+        volume = self.make_volume(
+            self.make_type(lightos__qos_policy=asked), create=True,
+            status='available')
+        self.assertEqual([], self.found())
+        self.on_cluster(volume).qos_policy = silver
+        self.assertEqual(
+            'the type asks for the QoS policy %s, it is under silver' % asked,
+            self.finding('attributes')['text'])
 
     def test_volume_in_another_project_than_its_type_says(self):
         self.server.projects['gold'] = ''
@@ -1004,6 +1031,28 @@ class BackendsTestCase(AuditTestCase):
         self.assertEqual((1, 1), (len(report['errors']),
                                   len(report['findings'])))
 
+    def test_text_has_several_backends_and_projects(self):
+        self.server.projects['gold'] = ''
+        self.add_backend('second')
+        self.assertIn('backends lightos, second: 0 volumes and 0 snapshots '
+                      'in the projects default, gold; ', self.run_audit())
+
+    def test_backend_with_a_bad_option_hides_no_other(self):
+        self.add_backend('second')
+        connect, error = audit._backend, cfg.ConfigFileValueError(
+            'Value for option lightos_api_port is not valid')
+
+        def backend(name, hosts):
+            if name == 'second':
+                raise error
+            return connect(name, hosts)
+
+        self.mock_object(audit, '_backend', backend)
+        report = self.audit()
+        self.assertEqual((1, ['backend second: %s' % error]), (
+            len(report['clusters']), report['errors']))
+        self.assertEqual(2, self.status)
+
     def test_backend_of_another_driver_is_left_out(self):
         self.add_backend('lvm', volume_driver='cinder.volume.drivers.lvm.'
                                               'LVMVolumeDriver')
@@ -1098,6 +1147,19 @@ class TroubleTestCase(AuditTestCase):
             [each['class'] for each in report['findings']],
             len(report['errors'])))
         self.assertIn('audit volume volume-', report['errors'][0])
+
+    def test_c8_token_that_is_not_taken_is_named_by_its_source(self):
+        self.configure(lightos_jwt='secret')
+        self.server.fault('GetClusterInfo', status=401, times=None)
+        self.assertIn('(the token is that of lightos_jwt)',
+                      self.audit()['errors'][0])
+        self.assertEqual(2, self.status)
+
+    def test_error_of_the_database_is_told_without_its_statement(self):
+        self.mock_object(records, 'volumes', mock.Mock(
+            side_effect=RuntimeError('no such table\n[SQL: SELECT ...]')))
+        self.assertEqual(['RuntimeError: no such table'],
+                         self.audit()['errors'])
 
     @ddt.data('ListProjects', 'ListVolumes')
     def test_refusal_that_is_not_about_rights_is_told(self, operation):
@@ -1203,7 +1265,7 @@ class TroubleTestCase(AuditTestCase):
             [] if filters else real(*args, **pages))
         report = self.audit()
         self.assertEqual(([], []), (report['findings'], report['errors']))
-        self.assertIn('1 snapshot records',
+        self.assertIn('1 snapshot record of Cinder has',
                       report['clusters'][0]['notes'][0])
 
     def test_records_of_one_type_share_it(self):
@@ -1237,6 +1299,20 @@ class TroubleTestCase(AuditTestCase):
                          status='available', provider_id='default')
         self.server.add_volume('volume-' + fake.VOLUME_ID)
         self.assertEqual(['missing', 'orphans'], self.found())
+
+    def test_qos_specs_that_are_broken_keep_nothing_from_being_audited(self):
+        volume_type = self.make_qos_type({'read_iops': '1024'})
+        self.make_volume(volume_type, create=True, status='available')
+        self.server.add_volume('volume-' + fake.VOLUME_ID)
+        qos_specs.update(self.context, volume_type.qos_specs_id,
+                         {'lightos:read_iops': '1000'})
+        report = self.audit()
+        self.assertEqual([], report['errors'])
+        attributes, orphan = sorted(report['findings'],
+                                    key=lambda each: each['class'])
+        self.assertEqual(('attributes', 'orphans'),
+                         (attributes['class'], orphan['class']))
+        self.assert_tells(attributes['text'], 'lightos:read_iops', "'1000'")
 
     def test_type_that_is_gone_keeps_nothing_from_being_audited(self):
         gone = self.make_type(lightos__num_replicas='2')
@@ -1719,11 +1795,11 @@ class CommandLineTestCase(AuditTestCase):
         later = timeutils.utcnow().strftime('%Y-%m-%dT%H:%M:%SZ')
         self.server.add_volume('pvc')
         self.assertEqual([
-            'LightOS cluster %s, backends lightos: 3 volumes and 0 snapshots '
-            'in the projects default; Cinder has 3 volumes and 1 snapshots '
+            'LightOS cluster %s, backend lightos: 3 volumes and 0 snapshots '
+            'in the project default; Cinder has 3 volumes and 1 snapshot '
             'there.' % fake_lightos.CLUSTER_UUID,
-            '1 volumes and snapshots are not named as Cinder names them and '
-            "are nobody's that Cinder knows: they were left out.",
+            '1 volume or snapshot is not named as Cinder names them and is '
+            "nobody's that Cinder knows: it was left out.",
             '',
             'missing (1): counted by Cinder, not on the cluster',
             '  volume %s (backend lightos): Cinder counts a volume of 3 GiB, '
@@ -1758,6 +1834,26 @@ class CommandLineTestCase(AuditTestCase):
             '',
             '4 findings, 0 of them mended.'],
             self.run_audit().splitlines())
+
+    @ddt.data((1, '1 volume and 1 snapshot in the project default; Cinder '
+                  'has 1 volume and 1 snapshot there.'),
+              (2, '2 volumes and 2 snapshots in the project default; Cinder '
+                  'has 2 volumes and 2 snapshots there.'))
+    @ddt.unpack
+    def test_text_counts_one_as_one(self, number, words):
+        for _each in range(number):
+            self.make_snapshot(
+                self.make_volume(create=True, status='available'),
+                create=True, status='available')
+        self.assertIn(words, self.run_audit())
+
+    @ddt.data((1, '1 volume or snapshot is not'),
+              (2, '2 volumes and snapshots are not'))
+    @ddt.unpack
+    def test_text_counts_what_is_left_out(self, number, words):
+        for each in range(number):
+            self.server.add_volume('pvc%d' % each)
+        self.assertIn(words, self.run_audit())
 
     def test_text_of_a_record_that_is_stuck_names_it(self):
         time = self.useFixture(fixture.TimeFixture())
@@ -1813,6 +1909,7 @@ class CommandLineTestCase(AuditTestCase):
                                   report['summary']['orphans']))
 
 
+@ddt.ddt
 class ConfigureTestCase(base.LightOSTestCase):
 
     def configure_from(self, *arguments: str) -> mock.Mock:
@@ -1831,9 +1928,10 @@ class ConfigureTestCase(base.LightOSTestCase):
     def test_files_are_found_where_the_services_look(self):
         self.assertEqual([], self.configure_from().call_args.args[0])
 
-    def test_file_that_cannot_be_read_ends_the_audit(self):
-        self.mock_object(audit, 'CONF', mock.Mock(
-            side_effect=cfg.ConfigFilesNotFoundError(['a'])))
+    @ddt.data(cfg.ConfigFilesNotFoundError(['a']),
+              UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'invalid'))
+    def test_file_that_cannot_be_read_ends_the_audit(self, error):
+        self.mock_object(audit, 'CONF', mock.Mock(side_effect=error))
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             status = audit.main(['--config-file', 'a'])

@@ -159,6 +159,15 @@ class GroupsTestCase(base.LightOSTestCase):
                                   method)
         self.assert_tells(error, self.group.id, 'consistent')
 
+    @ddt.data('group_replication_enabled',
+              'consistent_group_replication_enabled')
+    def test_replication_that_is_not_there_is_refused(self, spec) -> None:
+        db_api.group_type_specs_update_or_create(
+            self.context, self.group_type.id, {spec: '<is> True'})
+        error = self.assertRaises(lightos_exception.LightOSError, self.call,
+                                  'create_group')
+        self.assert_tells(error, self.group.id, 'replication')
+
     def call(self, method: str) -> None:
         if method == 'create_group':
             self.driver.create_group(self.context, self.group)

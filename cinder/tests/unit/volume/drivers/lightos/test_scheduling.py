@@ -87,8 +87,9 @@ class CreateTestCase(base.LightOSTestCase):
             self) -> None:
         self.know(2)
         error = self.assertRaises(exception.LightOSError, self.create)
-        self.assert_tells(error, self.volume.id, 'asks for 3 replicas',
-                          'can hold 2')
+        self.assert_tells(
+            error, self.volume.id, 'its type or lightos_default_num_replicas '
+            'asks for 3 replicas', 'can hold 2')
         self.assertEqual(['GetClusterInfo'],
                          self.server.operations(probes=True))
 

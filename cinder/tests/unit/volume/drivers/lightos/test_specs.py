@@ -111,5 +111,16 @@ class SpecsTestCase(base.LightOSTestCase):
         self.assertEqual(policy, self.read(
             lightos__qos_policy=policy).qos_policy)
 
+    def test_spec_that_says_nothing_to_lightos_is_told(self):
+        told = self.warnings()
+        volume = self.make_volume(self.make_type(
+            lightos__replicas='1', lightos__num_replicas='2',
+            lightos__sector_size='512', other__spec='x'), create=True)
+        self.assertEqual(1, told.output.count('\n'), told.output)
+        self.assert_tells(
+            told.output, volume.id, 'has the extra specs lightos:replicas, ',
+            'it knows lightos:num_replicas, lightos:project_name, '
+            'lightos:qos_policy, lightos:sector_size.')
+
     def test_d1_empty_qos_policy_is_none(self):
         self.assertIsNone(self.read(lightos__qos_policy='').qos_policy)

@@ -26,6 +26,7 @@ from cinder.tests.unit.volume.drivers.lightos import base
 from cinder.tests.unit.volume.drivers.lightos import fake_lightos
 from cinder.volume.drivers.lightos import exception
 from cinder.volume.drivers.lightos import waiting
+from cinder.volume import qos_specs
 
 ALL_CLOSED = ('ALLOW_NONE',)
 SOMEBODY_ELSE = '0000000e-1111-4222-8333-444444444444'
@@ -414,6 +415,14 @@ class DeleteTestCase(base.LightOSTestCase):
         self.assert_deleted()
         self.assertEqual(['GetVolume', 'DeleteVolume', 'GetVolume'],
                          self.server.operations(probes=True))
+
+    def test_v4_volume_is_deleted_whose_qos_specs_have_become_bad(self):
+        volume_type = self.make_qos_type({'read_iops': '1024'})
+        volume = self.make_volume(volume_type, create=True)
+        qos_specs.update(self.context, volume_type.qos_specs_id,
+                         {'lightos:read_iops': '1000'})
+        self.driver.delete_volume(volume)
+        self.assertIsNone(self.server.volume(volume.name))
 
     def test_o1_volume_that_is_gone_is_not_looked_for_by_name(self):
         self.driver.delete_volume(self.volume)
@@ -815,10 +824,11 @@ class FromSnapshotTestCase(base.LightOSTestCase):
                           'sourceSnapshotUUID' in body))
 
     @ddt.data(({'lightos__num_replicas': '2'},
-               'The snapshot has 3 replicas and the volume type asks for 2'),
+               'The snapshot has 3 replicas and the volume type or '
+               'lightos_default_num_replicas asks for 2'),
               ({'compression': '<is> True'},
-               'The snapshot is not compressed and the volume type asks for '
-               'compression'))
+               'The snapshot is not compressed and the volume type or '
+               'lightos_default_compression_enabled asks for compression'))
     @ddt.unpack
     def test_v2_other_type_is_an_error_that_says_so(self, specs, words):
         volume = self.make_volume(self.make_type(**specs))
@@ -835,7 +845,7 @@ class FromSnapshotTestCase(base.LightOSTestCase):
         self.there.compression = True
         self.assert_tells(
             self.refusal(), 'The snapshot is compressed and the volume type '
-            'asks for none')
+            'or lightos_default_compression_enabled asks for none')
 
     def test_v2_plain_snapshot_says_so_where_zeros_are_left_out(self):
         self.server.omit_zeros = True
