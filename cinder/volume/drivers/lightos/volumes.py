@@ -240,7 +240,9 @@ def _settled(op: operation.Operation, wanted: Wanted, project: str,
         if volume.state in replies.IN_SERVICE:
             seen = wanted.differences(volume)
             if not seen:
-                return _closed(op, wanted, found)
+                # One of our own is closed if nothing else is shown.
+                return (found if own and volume.acl is None
+                        else _closed(op, wanted, found))
         elif volume.state in replies.SETTLING:
             seen = lookup.describe(found)
         else:
@@ -275,6 +277,7 @@ def _closed(op: operation.Operation, wanted: Wanted,
 
     if found.volume.acl is not None and closing(found.volume) is None:
         return found
+
     closed = changes.converge(op, lambda: lookup.again(op, found), closing)
     if closed is None:
         raise op.failed(_('it is gone again'))

@@ -317,6 +317,19 @@ class CreateTestCase(base.LightOSTestCase):
         self.server.fault('GetVolume', body=reply)
         self.assertEqual(mine, self.create(volume))
 
+    @ddt.data('size', 'replicaCount', 'compression', 'sourceSnapshotUUID',
+              'sourceSnapshotName', 'acl', 'IPAcl', 'name', 'projectName')
+    def test_e4_field_that_no_reply_ever_has_is_no_difference(self, field):
+        volume = self.make_volume()
+        made = self.existing(volume)
+        reply = made.reply()
+        del reply[field]
+        self.server.fault('CreateVolume', body=reply)
+        self.server.fault('GetVolume', body=reply, times=None)
+        self.assertEqual(made, self.create(volume))
+        self.assertEqual(['CreateVolume', 'GetVolume'],
+                         self.server.operations())
+
     @ddt.data('true', 'True', 'ENABLED', 'enable')
     def test_d2_compression_is_understood_in_any_spelling(self, spelling):
         volume = self.make_volume(self.make_type(compression='<is> True'))
