@@ -562,6 +562,11 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assertAlmostEqual(1, sum(self.clock.sleeps), delta=0.2)
 
+    def test_e6_host_that_goes_is_not_waited_for(self):
+        self.rows(self.first, self.second)
+        self.detach(self.first)
+        self.assertEqual([], self.clock.sleeps)
+
     def test_e6_host_that_stays_is_looked_at_ten_times_a_second(self):
         self.rows(self.first, self.first)
         self.detach(self.first)
