@@ -214,6 +214,11 @@ def prepare() -> None:
 
 def forget() -> None:
     """Have the driver and its tests imported again when they are needed."""
+    # Changed options would not be registered beside those that are, and each
+    # change of them be taken for noticed.
+    options = importlib.import_module(f'{PACKAGE}.options')
+    options.CONF.unregister_opts(options.lightos_opts,
+                                 options.configuration.SHARED_CONF_GROUP)
     for name in [name for name in sys.modules
                  if name.startswith((PACKAGE, TESTS))]:
         del sys.modules[name]

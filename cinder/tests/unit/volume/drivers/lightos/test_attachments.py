@@ -606,6 +606,26 @@ class DetachTestCase(AccessTestCase):
         self.detach(self.first)
         self.assertAlmostEqual(1, self.clock.monotonic() - began, delta=0.2)
 
+    def test_a4_second_for_a_host_that_stays_begins_with_the_lock(self):
+        self.rows(self.first, self.first)
+        get_lock = coordination.COORDINATOR.get_lock
+        self.mock_object(
+            coordination.COORDINATOR, 'get_lock',
+            lambda name: (self.clock.advance(20), get_lock(name))[1])
+        self.detach(self.first)
+        self.assertAlmostEqual(1, sum(self.clock.sleeps), delta=0.2)
+
+    def test_e6_host_that_goes_is_not_waited_for(self):
+        self.rows(self.first, self.second)
+        self.detach(self.first)
+        self.assertEqual([], self.clock.sleeps)
+
+    def test_e6_host_that_stays_is_looked_at_ten_times_a_second(self):
+        self.rows(self.first, self.first)
+        self.detach(self.first)
+        for each in self.clock.sleeps:
+            self.assertAlmostEqual(0.1, each)
+
     def test_e1_host_that_stays_is_waited_for_in_time(self):
         self.rows(self.first, self.first)
         self.override_config('rpc_response_timeout', 1)

@@ -991,6 +991,12 @@ class BackendsTestCase(AuditTestCase):
         self.assertEqual(['lightos', 'second'], sorted(
             each['backend'] for each in report['findings']))
 
+    def test_only_token_is_not_asked_what_it_opens(self):
+        self.add_backend('second')
+        self.server.requests.clear()
+        self.audit()
+        self.assertEqual(1, self.server.operations().count('ListProjects'))
+
     def assert_told_once(self, status: int) -> None:
         self.configure(lightos_jwt='token-of-one')
         self.add_backend('second', lightos_jwt='token-of-two')

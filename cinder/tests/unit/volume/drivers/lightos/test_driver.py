@@ -454,8 +454,10 @@ class ProviderInfoTestCase(base.LightOSTestCase):
             self.update(self.make_volume(provider_id='blue'), volume))
 
     def test_e7_volume_that_another_controller_makes_is_left_alone(self):
-        self.assertEqual([], self.update(self.make_volume(
-            status='creating')))
+        volume = self.make_volume()
+        self.assertEqual(
+            [{'id': volume.id, 'provider_id': 'default'}],
+            self.update(self.make_volume(status='creating'), volume))
 
     def test_d3_types_that_cannot_be_read_are_left_alone(self):
         volume = self.make_volume()
