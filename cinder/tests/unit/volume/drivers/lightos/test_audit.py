@@ -604,6 +604,17 @@ class ProofTestCase(AuditTestCase):
         self.assertIn('Cinder has volume %s as %s' % (
             volume.id, volume.provider_id), finding['text'])
 
+    def test_second_volume_of_a_record_that_another_record_names(self):
+        volume = self.make_volume(create=True, status='available')
+        second = self.orphan_of(volume)
+        other = self.make_volume(create=True, status='available')
+        other.provider_id = 'other %s' % second.uuid
+        other.save()
+        text, = (each['text'] for each in self.audit()['findings']
+                 if each['uuid'] == second.uuid)
+        self.assertIn('Cinder has volume %s as %s' % (
+            volume.id, volume.provider_id), text)
+
     def test_second_volume_of_a_record_with_which_something_goes_on(self):
         volume = self.make_volume(create=True, status='retyping')
         self.orphan_of(volume)
