@@ -1144,12 +1144,15 @@ class Token:
         self.assertIn(str(self.token_file), report.outcomes[0].text)
 
     def test_c6_expired_token_is_replaced(self) -> None:
-        token = self._issue('seven', lifetime=1)
-        self.token_file.write_text(token)
+        self.token_file.write_text(self._issue('lasting'))
         driver = self._driver()
+        driver.works(*refresh())
+        # A token expires at a whole second, up to one before its lifetime.
+        lifetime = 3
+        self.token_file.write_text(self._issue('seven', lifetime=lifetime))
         report = driver.works(*refresh())
         self.assert_one_warning(report, 'expires at', str(self.token_file))
-        time.sleep(1.2)
+        time.sleep(lifetime + 0.2)
         report = driver.run(*refresh())
         self.assertEqual(['LightOSRefused'],
                          [each.error for each in report.outcomes])
