@@ -1019,6 +1019,14 @@ class BackendsTestCase(AuditTestCase):
     def test_one_of_two_tokens_that_is_not_good_is_told_once(self):
         self.assert_told_once(401)
 
+    def test_c8_each_token_that_is_not_taken_is_named_by_its_source(self):
+        self.configure(lightos_jwt='secret')
+        self.add_backend('second', lightos_jwt='another')
+        self.server.fault('GetClusterInfo', status=401, times=None)
+        self.assertEqual([1, 1], [
+            error.count('(the token is that of lightos_jwt)')
+            for error in self.audit()['errors']])
+
     def test_projects_that_the_cluster_does_not_list_are_told_once(self):
         self.assert_told_once(500)
 
